@@ -1,0 +1,243 @@
+"""The record: what one run was, and what was measured. One JSON file each, strict JSON, no trace of who ran it where.
+
+A record is a union by kind (`cell`, `claim`, `performance`). The key hashes what decides the result (data, configuration, seeds,
+schema, declared source version); the environment and the budget are recorded, never keyed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "failed", "timeout", "oom", "diverged", "skipped"]
+Direction = Literal["higher", "lower"]
+
+
+def _readable_key(key: str) -> str:
+    if len(key) != 64 or any(digit not in "0123456789abcdef" for digit in key):
+        raise ValueError("a record key is 64 lower-case hexadecimal digits (a SHA-256)")
+    return key
+
+
+RecordKey = Annotated[str, AfterValidator(_readable_key)]
+
+
+class Model(BaseModel):
+    """Strict: unknown fields, NaN and infinities are errors, so that every record is valid JSON and means one thing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MachineThreads(Model):
+    """Threads that each library was allowed to use."""
+
+    torch: int
+    blas: int | None = None
+    openmp: int | None = None
+
+
+class Environment(Model):
+    """Where it ran: enough to compare times fairly, nothing that names a person, a host or a path."""
+
+    python: str
+    platform: str = Field(description="operating system and architecture, e.g. Linux x86_64")
+    cpu: str
+    cores: int
+    memory_bytes: int
+    gpu: str | None = None
+    packages: dict[str, str] = Field(description="versions of the packages that decide results")
+    threads: MachineThreads
+    machine_class: str = Field(description="a short hash of cpu, cores and gpu: times are compared inside one class only")
+
+
+class DatasetUsed(Model):
+    """The data as the method saw it."""
+
+    name: str
+    sha256: str = Field(description="of the inputs and labels that were loaded, before preprocessing")
+    split: int
+    protocol: str = "stratified"
+    n_train: int
+    n_validation: int
+    n_test: int
+    classes: int
+    input_shape: tuple[int, ...]
+    preprocessing: tuple[str, ...] = ()
+
+
+class Choice(Model):
+    """A hyper-parameter chosen by the run itself, and how."""
+
+    name: str
+    value: float | str
+    chosen_on: Literal["validation", "fixed"]
+    candidates: tuple[float | str, ...] = ()
+
+
+class MethodUsed(Model):
+    """What was fitted. `parameters` are the constructor arguments that the suite gave, `choices` what validation chose."""
+
+    name: str = Field(description="the registered name: ridge, network, ...")
+    family: Literal["kernel", "network", "baseline"]
+    label: str = Field(description="what a table shows, e.g. NTK ridge, ResCNN(3, tr)")
+    source_version: str
+    kernel: str | None = Field(default=None, description="nngp, ntk, gaussian, laplace; null for others")
+    architecture: dict[str, Any] | None = Field(default=None, description="the fields of the architecture, family included")
+    alpha_value: float | None = Field(default=None, description="alpha as a number where the architecture spells a depth rule")
+    residual: bool | None = Field(default=None, description="whether the architecture has skip connections; null without one")
+    width: int | None = None
+    parameters: dict[str, Any] = {}
+    choices: tuple[Choice, ...] = ()
+
+
+class Seeds(Model):
+    """Null where a method has no use for one."""
+
+    data: int
+    init: int | None = None
+    order: int | None = None
+
+
+class Metric(Model):
+    """One measured number with the direction in which it is better."""
+
+    name: str
+    value: float
+    direction: Direction
+    unit: str = ""
+
+
+class CurvePoint(Model):
+    """One evaluation on the way. `seconds` is training time only: the clock stands still during evaluation."""
+
+    step: int
+    seconds: float | None = None
+    loss: float
+    accuracy: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+class RidgePoint(Model):
+    """Accuracy at one ridge of the path; the test column never chooses anything."""
+
+    ridge: float = Field(description="relative to trace/n, without unit")
+    validation_accuracy: float | None = None
+    test_accuracy: float | None = None
+
+
+class MatrixSpectrum(Model):
+    """Eigenvalues of one form of the training Gram matrix."""
+
+    scaling: Literal["raw", "unit_diagonal"]
+    ridge: float = Field(default=0.0, description="relative to trace/n; 0 is the matrix itself")
+    lambda_max: float
+    lambda_min: float
+    condition_number: float | None = Field(description="null where infinite: lambda_min < n eps lambda_max")
+    numerical_rank: int
+
+
+class Spectrum(Model):
+    """The training Gram matrix, from its eigenvalues in float64."""
+
+    n: int
+    dtype: str = Field(description="in which the kernel was computed: float32 puts an error bar on lambda_min")
+    matrices: tuple[MatrixSpectrum, ...]
+    effective_dimension: float | None = Field(default=None, description="tr K(K + ridge tr(K)/n I)^-1 at the chosen ridge")
+    effective_dimension_ridge: float | None = None
+    mean_off_diagonal: float | None = Field(default=None, description="b of the unit-diagonal matrix")
+    double_constant_bound: float | None = Field(default=None, description="1 + n b/(1 - b); null where b is not in [0, 1)")
+
+
+class Convergence(Model):
+    """Iterations of gradient descent to a loss reduction, conventions of `trainers.gradient_descent`. Null where never reached."""
+
+    source: Literal["closed_form", "measured"]
+    learning_rate: float
+    momentum: float = 0.0
+    batch_size: int | None = Field(default=None, description="null: full batch")
+    iterations_90: int | None
+    iterations_99: int | None
+    iterations_99_9: int | None
+    last_step: int | None = Field(default=None, description="misses are censored here; null where the limit is known exactly")
+    predicted_rate: float | None = Field(default=None, description="loss factor per step in the slowest direction, (1 - lambda_min/lambda_max)^2")
+    measured_rate: float | None = Field(default=None, description="loss factor per step over the last half of the curve")
+
+
+class PeakMemory(Model):
+    """The largest resident memory of the worker while the cell ran; a device's as its allocator counts it."""
+
+    host_bytes: int
+    device_bytes: int | None = None
+
+
+class Source(Model):
+    """The code that ran."""
+
+    version: str
+    git_commit: str | None = None
+    dirty: bool | None = None
+
+
+class RecordBase(Model):
+    """What every kind of record has."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    key: RecordKey
+    status: Status
+    reason: str = Field(default="", description="why it is not ok, in one paragraph")
+    suite: str
+    command: str
+    source: Source
+    environment: Environment
+    created: datetime
+
+
+class CellRecord(RecordBase):
+    """One method, fitted on one split of one data set with one seed."""
+
+    kind: Literal["cell"] = "cell"
+    dataset: DatasetUsed
+    method: MethodUsed
+    seeds: Seeds
+    device: str
+    dtype: str
+    metrics: tuple[Metric, ...] = ()
+    ridge_path: tuple[RidgePoint, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    spectrum: Spectrum | None = None
+    convergence: Convergence | None = None
+    phases: dict[str, float] = Field(default={}, description="seconds by phase")
+    shared_phases: tuple[str, ...] = Field(default=(), description="phases whose seconds were spent once for several cells")
+    peak_memory: PeakMemory | None = None
+
+
+class ClaimRecord(RecordBase):
+    """One statement of a paper, checked."""
+
+    kind: Literal["claim"] = "claim"
+    claim: str
+    verdict: Literal["holds", "does not hold", "not decided"] | None = None
+    metrics: tuple[Metric, ...] = ()
+
+
+class PerformanceRecord(RecordBase):
+    """One timing or count of one piece of code on one case."""
+
+    kind: Literal["performance"] = "performance"
+    benchmark: str
+    parameters: dict[str, Any] = {}
+    metrics: tuple[Metric, ...] = ()
+
+
+Record = Annotated[CellRecord | ClaimRecord | PerformanceRecord, Field(discriminator="kind")]
+RECORD_ADAPTER: TypeAdapter[CellRecord | ClaimRecord | PerformanceRecord] = TypeAdapter(Record)
+
+
+def record_json_schema() -> dict[str, Any]:
+    """JSON Schema of a record file, all kinds."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "skipbench record", **RECORD_ADAPTER.json_schema()}

@@ -1,0 +1,1 @@
+"""skipbench: what skip connections do, measured in kernels and in trained networks."""

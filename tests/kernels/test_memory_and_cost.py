@@ -1,0 +1,51 @@
+"""Kernel matrices computed once for several methods, and what they are predicted to take."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from skipbench.architecture import ResCNN, ResMLP
+from skipbench.kernels import KernelMemory, kernel_matrices
+from skipbench.kernels.cost import kernel_cost
+
+
+def test_the_same_matrices_are_computed_once_and_others_are_not_confused():
+    memory, x = KernelMemory(), np.random.default_rng(0).normal(size=(5, 3))
+    first = memory.kernel_matrices(ResMLP(2), x)
+    again = memory.kernel_matrices(ResMLP(2), x.copy())
+    assert (memory.hits, memory.misses) == (1, 1)
+    assert first[1] is again[1]
+    assert memory.seconds_spared > 0
+    for others in ((ResMLP(3), x), (ResMLP(2), x + 1), (ResMLP(2), x, x)):
+        for found, truth in zip(memory.kernel_matrices(*others), kernel_matrices(*others), strict=True):
+            assert torch.equal(found, truth)
+    assert memory.misses == 4
+
+
+def test_the_oldest_matrices_make_room_when_the_capacity_is_reached():
+    memory, x = KernelMemory(capacity_bytes=2 * 5 * 5 * 8), np.random.default_rng(0).normal(size=(5, 3))
+    for arch in (ResMLP(1), ResMLP(2), ResMLP(1)):
+        memory.kernel_matrices(arch, x)
+    assert (memory.hits, memory.misses) == (0, 3)
+
+
+def test_clones_and_copies_share_the_memory():
+    memory = KernelMemory()
+    assert copy.deepcopy(memory) is memory
+    assert clone(memory, safe=False) is memory
+
+
+@pytest.mark.parametrize(("arch", "shape", "n"), [(ResMLP(3), (20,), 1500), (ResCNN(2, readout="tr"), (1, 8, 8), 150)])
+def test_the_predicted_time_is_of_the_right_size(arch, shape, n):
+    cost = kernel_cost(arch, shape, n)
+    start = time.perf_counter()
+    kernel_matrices(arch, np.random.default_rng(0).normal(size=(n, *shape)))
+    seconds = time.perf_counter() - start
+    assert seconds / 10 < cost.seconds < seconds * 10  # other work on the machine moves either; the factor is asserted in benchmarks
+    assert cost.bytes == 2 * n * n * 8

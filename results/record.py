@@ -1,15 +1,19 @@
 """The record: what one run was, and what was measured. One JSON file each, strict JSON, no trace of who ran it where.
 
 A record is a union by kind (`cell`, `claim`, `performance`). The key hashes what decides the result (data, configuration, seeds,
-schema, declared source version); the environment and the budget are recorded, never keyed.
+schema, declared source version); the environment and the budget are recorded, never keyed. Free text (`reason`, `command`)
+keeps the last name of a path only, since folders name people.
 """
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+
+from skipbench.results.privacy import without_folders
 
 SCHEMA_VERSION = 1
 
@@ -23,7 +27,24 @@ def _readable_key(key: str) -> str:
     return key
 
 
-RecordKey = Annotated[str, AfterValidator(_readable_key)]
+def _only_json(value: Any) -> Any:
+    """Refuse what strict JSON cannot hold; a free-form dictionary is not checked by its type."""
+    if isinstance(value, dict):
+        if not all(isinstance(name, str) for name in value):
+            raise ValueError("every name in a record is text")
+        return {name: _only_json(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_only_json(entry) for entry in value]
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise ValueError(f"a record holds text, finite numbers, true, false, null, lists and dictionaries of them, but this is {ascii(value)[:80]}")
+
+
+RecordKey = Annotated[
+    str, AfterValidator(_readable_key), Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of what decides the result, in hexadecimal")
+]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_only_json)]
+FreeText = Annotated[str, AfterValidator(without_folders)]
 
 
 class Model(BaseModel):
@@ -74,7 +95,7 @@ class Choice(Model):
 
     name: str
     value: float | str
-    chosen_on: Literal["validation", "fixed"]
+    chosen_on: Literal["validation", "leave-one-out", "fixed"]
     candidates: tuple[float | str, ...] = ()
 
 
@@ -86,11 +107,11 @@ class MethodUsed(Model):
     label: str = Field(description="what a table shows, e.g. NTK ridge, ResCNN(3, tr)")
     source_version: str
     kernel: str | None = Field(default=None, description="nngp, ntk, gaussian, laplace; null for others")
-    architecture: dict[str, Any] | None = Field(default=None, description="the fields of the architecture, family included")
+    architecture: JsonObject | None = Field(default=None, description="the fields of the architecture, family included")
     alpha_value: float | None = Field(default=None, description="alpha as a number where the architecture spells a depth rule")
     residual: bool | None = Field(default=None, description="whether the architecture has skip connections; null without one")
     width: int | None = None
-    parameters: dict[str, Any] = {}
+    parameters: JsonObject = {}
     choices: tuple[Choice, ...] = ()
 
 
@@ -189,9 +210,9 @@ class RecordBase(Model):
     schema_version: Literal[1] = SCHEMA_VERSION
     key: RecordKey
     status: Status
-    reason: str = Field(default="", description="why it is not ok, in one paragraph")
+    reason: FreeText = Field(default="", description="why it is not ok, in one paragraph")
     suite: str
-    command: str
+    command: FreeText = Field(description="the command that ran it, paths cut to their last name")
     source: Source
     environment: Environment
     created: datetime
@@ -230,12 +251,13 @@ class PerformanceRecord(RecordBase):
 
     kind: Literal["performance"] = "performance"
     benchmark: str
-    parameters: dict[str, Any] = {}
+    parameters: JsonObject = {}
     metrics: tuple[Metric, ...] = ()
 
 
-Record = Annotated[CellRecord | ClaimRecord | PerformanceRecord, Field(discriminator="kind")]
-RECORD_ADAPTER: TypeAdapter[CellRecord | ClaimRecord | PerformanceRecord] = TypeAdapter(Record)
+AnyRecord = CellRecord | ClaimRecord | PerformanceRecord
+Record = Annotated[AnyRecord, Field(discriminator="kind")]
+RECORD_ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(Record)
 
 
 def record_json_schema() -> dict[str, Any]:

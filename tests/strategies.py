@@ -52,3 +52,14 @@ def images(draw: st.DrawFn, n: int = 4, sides: st.SearchStrategy[int] | None = N
     if draw(st.booleans()):
         values[:, :, 0, 0] = 0.0
     return values
+
+
+@st.composite
+def gram_matrices(draw: st.DrawFn, max_n: int = 9) -> np.ndarray:
+    """(n, n) positive semidefinite matrices in float64, n from 1, of any rank from 1 to n, with columns of very different scale."""
+    n = draw(st.integers(1, max_n))
+    rank = draw(st.integers(1, n))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    factor = rng.normal(size=(n, rank)) * 10.0 ** rng.uniform(-1, 1, size=rank)
+    gram: np.ndarray = factor @ factor.T
+    return (gram + gram.T) / 2

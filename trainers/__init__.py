@@ -1,1 +1,22 @@
+"""Fitting: kernel ridge regression, gradient descent, finite networks and baselines, all scikit-learn classifiers."""
 
+from skipbench.trainers.baselines import LogisticRegressionBaseline, RandomForestBaseline
+from skipbench.trainers.empirical_ntk import empirical_ntk
+from skipbench.trainers.gradient_descent import iterations_to, kernel_gradient_descent
+from skipbench.trainers.networks import NetworkClassifier, TrainingDiverged, build_network
+from skipbench.trainers.ridge import KernelRidge
+from skipbench.trainers.ridge_path import SingularGramError, ridge_path
+
+__all__ = [
+    "KernelRidge",
+    "LogisticRegressionBaseline",
+    "NetworkClassifier",
+    "RandomForestBaseline",
+    "SingularGramError",
+    "TrainingDiverged",
+    "build_network",
+    "empirical_ntk",
+    "iterations_to",
+    "kernel_gradient_descent",
+    "ridge_path",
+]

@@ -1,1 +1,24 @@
+"""Spectra of kernels and of their Gram matrices."""
 
+from skipbench.kernels.spectra.conditioning import (
+    condition_number,
+    double_constant_bound,
+    effective_dimension,
+    mean_off_diagonal,
+    numerical_rank,
+)
+from skipbench.kernels.spectra.eigensystem import Eigensystem, eigensystem
+from skipbench.kernels.spectra.gram import unit_diagonal
+from skipbench.kernels.spectra.measure import measure_spectrum
+
+__all__ = [
+    "Eigensystem",
+    "condition_number",
+    "double_constant_bound",
+    "effective_dimension",
+    "eigensystem",
+    "mean_off_diagonal",
+    "measure_spectrum",
+    "numerical_rank",
+    "unit_diagonal",
+]

@@ -1,0 +1,249 @@
+"""Finite networks as a scikit-learn classifier: the twin of a kernel's architecture, trained by gradient descent."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from skipbench.architecture import CNN, MLP, Architecture, DenseMLP, ResCNN, ResMLP
+from skipbench.checks import SkipbenchError, shown
+from skipbench.clock import Clock
+from skipbench.results.record import Choice, Convergence
+from skipbench.trainers.devices import resolve_device
+from skipbench.trainers.inputs import Inputs, LabelledInputs, new_inputs, training_inputs, validation_inputs
+from skipbench.trainers.method import InputKind, Measurements
+from skipbench.trainers.networks.build import build_network, check_count
+from skipbench.trainers.networks.learning_rate import default_learning_rate
+from skipbench.trainers.networks.outcome import TrainingOutcome, measured_convergence
+from skipbench.trainers.networks.settings import TrainingSettings
+from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DEFAULT_ARCHITECTURE = ResMLP(depth=2)
+
+
+class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """The finite network of an architecture in NTK parametrisation, trained by gradient descent from f = 0.
+
+    The outputs are f(x; θ) - f(x; θ at initialisation), so training starts at f = 0 as kernel gradient descent does. One step of full-batch
+    gradient descent on the loss 1/(2n) Σ_i |f(x_i) - y_i|², y one-hot minus 1/classes, is then f ← f - (lr/n) K (f - y), up to the
+    change of the network's own tangent kernel K.
+
+    architecture: None means ResMLP(depth=2). Convolutional ones take images (n, channels, height, width), the others vectors
+    (n, features). width: hidden units or channels.
+    loss: "mse", as above, or "cross_entropy". learning_rate: None means n / λ_max of K at initialisation for full-batch MSE; with
+    mini-batches and for cross-entropy see `default_learning_rate`. momentum: heavy-ball, as torch's SGD. batch_size: None means
+    all rows.
+    epochs: passes over the training rows, at most. patience: epochs without improvement on the validation data after which training
+    stops, or None; it has no effect without validation data. target_reduction: training also ends once the full training loss has
+    fallen by this share; None means never. evaluate_every: epochs between points of the curve; None means every epoch up to
+    20, then every 5 % or so.
+    seed: of the initial weights and of the mini-batches' order; on the CPU, equal seeds give equal bits. dtype: "float32" or
+    "float64", of training (predictions are computed in float64). device: "cpu", "cuda", "cuda:N" or "auto". progress_bar: show
+    Lightning's.
+
+    With validation data the weights of the epoch that was best on it are kept: highest accuracy, among equals lowest loss.
+
+    After `fit`: `classes_`, `network_` (trained) and `initial_network_`, torch modules on the CPU; `learning_rate_`, `n_epochs_` (how
+    many were run), `best_epoch_` (whose weights are kept), and `measurements_`: curve, convergence, choices, and seconds by phase
+    ("set_up", "train", "evaluate"). `fit` raises TrainingDiverged, which carries the curve so far, and SkipbenchError for bad input.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture | None = None,
+        *,
+        width: int = 128,
+        loss: str = "mse",
+        learning_rate: float | None = None,
+        momentum: float = 0.0,
+        batch_size: int | None = None,
+        epochs: int = 500,
+        patience: int | None = None,
+        target_reduction: float | None = None,
+        evaluate_every: int | None = None,
+        seed: int = 0,
+        dtype: str = "float32",
+        device: str = "cpu",
+        progress_bar: bool = False,
+    ) -> None:
+        self.architecture = architecture
+        self.width = width
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.target_reduction = target_reduction
+        self.evaluate_every = evaluate_every
+        self.seed = seed
+        self.dtype = dtype
+        self.device = device
+        self.progress_bar = progress_bar
+
+    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> NetworkClassifier:
+        """Train. X: (n, features) or (n, channels, height, width). y: n labels. X_val, y_val: to choose the epoch on."""
+        from skipbench.trainers.networks.training import train  # Lightning takes seconds to import: only those who train wait
+
+        self.check_parameters()
+        kinds, taker = self.input_kinds(), self._used_architecture().label
+        labelled = training_inputs(self, X, y, kinds=kinds, taker=taker)
+        labelled_validation = validation_inputs(self, X_val, y_val, kinds=kinds, taker=taker)
+        settings, clock = self._settings(), Clock()
+        with clock.phase("set_up"):
+            network = self._new_network()
+            self.initial_network_ = copy.deepcopy(network)
+            network.to(resolve_device(self.device))
+            samples = _on_device(labelled, network)
+            validation = None if labelled_validation is None else _on_device(labelled_validation, network)
+            self.learning_rate_ = self._chosen_learning_rate(network, samples.inputs)
+            outcome = train(
+                network,
+                samples,
+                validation,
+                settings,
+                learning_rate=self.learning_rate_,
+                order_seed=stream_seed(self.seed, "order"),
+                progress_bar=self.progress_bar,
+                clock=clock,
+            )
+        self.network_ = network.cpu()
+        self.n_epochs_ = outcome.n_epochs
+        self.best_epoch_ = outcome.n_epochs if outcome.best_epoch is None else outcome.best_epoch
+        self.measurements_: Measurements = self._measured(outcome, clock)
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The label of every row, (n,)."""
+        outputs = self._outputs(X)
+        return np.asarray(self.classes_[outputs.argmax(axis=1)])
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Outputs f - f at initialisation, (n, classes); for two classes that of the second minus that of the first, (n,)."""
+        outputs = self._outputs(X)
+        return np.asarray(outputs[:, 1] - outputs[:, 0]) if len(self.classes_) == 2 else outputs
+
+    @available_if(lambda self: self.loss == "cross_entropy")  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Softmax of the outputs, (n, classes). Only with loss="cross_entropy": the outputs of MSE are no logarithms of probabilities."""
+        return np.asarray(torch.softmax(torch.from_numpy(self._outputs(X)), dim=1).numpy())
+
+    def check_parameters(self) -> None:
+        """Refuse parameters that no data could make right. Raises SkipbenchError."""
+        if not isinstance(self._used_architecture(), Architecture):
+            raise SkipbenchError(
+                f"NetworkClassifier: architecture={shown(self.architecture)}, but it is an architecture such as ResMLP(depth=3)"
+            )
+        check_count("NetworkClassifier", "width", self.width, "width counts hidden units or channels")
+        if self.dtype not in DTYPES:
+            raise SkipbenchError(f"NetworkClassifier: dtype={shown(self.dtype)}, but networks are trained in one of: {', '.join(DTYPES)}")
+        if not isinstance(self.progress_bar, bool):
+            raise SkipbenchError(f"NetworkClassifier: progress_bar={shown(self.progress_bar)}, but it is either True or False")
+        self._settings()
+        resolve_device(self.device)
+
+    def input_kinds(self) -> tuple[InputKind, ...]:
+        """What these parameters take: images for a convolutional architecture, vectors otherwise."""
+        return ("images",) if self._used_architecture().is_convolutional else ("vectors",)
+
+    def label(self) -> str:
+        """A short name for tables, e.g. "network, ResCNN(3, tr), width 64"; what differs from the plain MSE twin is added."""
+        parts = ["network", self._used_architecture().label, f"width {self.width}"]
+        parts += ["cross-entropy"] if self.loss == "cross_entropy" else []
+        parts += [f"momentum {self.momentum}"] if self.momentum else []
+        parts += [f"batches of {self.batch_size}"] if self.batch_size is not None else []
+        return ", ".join(parts)
+
+    @classmethod
+    def contract_variants(cls) -> tuple[dict[str, Any], ...]:
+        """Parameters with which the contract runs: every family, both losses, full batch and mini-batches."""
+        small = {"width": 16, "epochs": 20}
+        dense = ({"architecture": MLP(depth=2), "loss": "cross_entropy", "width": 32, "epochs": 60}, {"width": 32, "epochs": 60})
+        images = (
+            {"architecture": CNN(depth=1, readout="tr"), "batch_size": 8, "momentum": 0.5, **small},
+            {"architecture": ResCNN(depth=1), **small},
+        )
+        return (*dense, {"architecture": DenseMLP(depth=2), "batch_size": 16, "width": 32, "epochs": 60}, *images)
+
+    def _used_architecture(self) -> Architecture:
+        return DEFAULT_ARCHITECTURE if self.architecture is None else self.architecture
+
+    def _settings(self) -> TrainingSettings:
+        names = ("learning_rate", "momentum", "batch_size", "epochs", "patience", "evaluate_every", "target_reduction", "seed")
+        return TrainingSettings(loss=self.loss, **{name: getattr(self, name) for name in names})  # type: ignore[arg-type]
+
+    def _new_network(self) -> nn.Module:
+        return build_network(
+            self._used_architecture(),
+            width=self.width,
+            input_shape=self.input_shape_,
+            outputs=len(self.classes_),
+            seed=self.seed,
+            dtype=DTYPES[self.dtype],
+        )
+
+    def _chosen_learning_rate(self, network: nn.Module, inputs: Tensor) -> float:
+        if self.learning_rate is not None:
+            return float(self.learning_rate)
+        return default_learning_rate(
+            network,
+            inputs,
+            loss=self._settings().loss,
+            momentum=self.momentum,
+            batch_size=self.batch_size,
+            seed=stream_seed(self.seed, "learning rate"),
+        )
+
+    def _measured(self, outcome: TrainingOutcome, clock: Clock) -> Measurements:
+        convergence: Convergence = measured_convergence(
+            outcome.loss_steps,
+            outcome.losses,
+            learning_rate=self.learning_rate_,
+            momentum=float(self.momentum),
+            batch_size=self.batch_size,
+        )
+        choices = [Choice(name="learning_rate", value=self.learning_rate_, chosen_on="fixed")]
+        if outcome.best_epoch is not None:
+            choices.append(Choice(name="epoch", value=outcome.best_epoch, chosen_on="validation"))
+        return Measurements(curve=outcome.curve, convergence=convergence, choices=tuple(choices), phases=dict(clock.seconds))
+
+    def _outputs(self, X: Any) -> NDArray[np.float64]:
+        """f - f at initialisation in float64, so that a row's outputs do not depend on the rows beside it: (n, classes)."""
+        check_is_fitted(self)
+        inputs = new_inputs(self, X, kinds=self.input_kinds(), taker=self._used_architecture().label)
+        device = resolve_device(self.device)
+        trained, initial = (copy.deepcopy(part).to(device, torch.float64) for part in (self.network_, self.initial_network_))
+        parts = []
+        with torch.no_grad():
+            for first in range(0, len(inputs), EVALUATION_ROWS):
+                rows = _as_tensor(inputs[first : first + EVALUATION_ROWS]).to(device, torch.float64)
+                parts.append((trained(rows) - initial(rows)).cpu())
+        return np.asarray(torch.cat(parts).numpy())
+
+
+def stream_seed(seed: int, purpose: str) -> int:
+    """A seed of its own for each purpose, so that weights and orders drawn from one `seed` are independent."""
+    words = np.random.SeedSequence([int(seed), *purpose.encode()]).generate_state(2)
+    return int(words[0]) << 31 | int(words[1]) >> 1
+
+
+def _on_device(labelled: LabelledInputs, network: nn.Module) -> Samples:
+    """The rows as tensors where the network is, with its outputs at initialisation."""
+    like = next(network.parameters())
+    inputs = _as_tensor(labelled.inputs).to(like)
+    with torch.no_grad():
+        initial = torch.cat([network(inputs[first : first + EVALUATION_ROWS]) for first in range(0, len(inputs), EVALUATION_ROWS)])
+    return Samples(inputs, initial, torch.from_numpy(labelled.codes).to(like.device))
+
+
+def _as_tensor(inputs: Inputs) -> Tensor:
+    return torch.tensor(inputs)  # a copy: what was given may be read-only

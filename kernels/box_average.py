@@ -11,14 +11,14 @@ from functools import partial
 
 from torch import Tensor
 
-from skipbench.architecture import Architecture
+from skipbench.architecture import Architecture, ConvolutionalArchitecture
 
 Average = Callable[[Tensor], Tensor]
 
 
 def average_of(arch: Architecture) -> Average:
     """The box average of an architecture's convolutions; the identity for a fully connected one."""
-    if not arch.is_convolutional:
+    if not isinstance(arch, ConvolutionalArchitecture):
         return _identity
     along = _circular_sum if arch.padding == "circular" else _zero_sum
     return partial(_box_average, filter_size=arch.filter_size, along=along)

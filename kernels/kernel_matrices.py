@@ -33,7 +33,7 @@ def kernel_matrices(
     x: (n, d) for MLP, ResMLP, DenseMLP; (n, channels, height, width) for CNN and ResCNN; numpy or torch. z: (m, ...) of the same kind; None
     means x, and both matrices are then exactly symmetric. dtype: torch.float64 or torch.float32, of the fields and of the result
     (readout means are summed in float64). device: where it is computed and returned. engine: "reference" (plain torch) or "auto".
-    normalised: divide both matrices by (1 + α²)^depth, by which a residual network's variances grow: for depths whose values no dtype holds.
+    normalised: divide both matrices by (1 + α²)^depth, by which a residual network's variances grow: for depths that no dtype holds.
     working_bytes: bound on the memory used besides the inputs and the two matrices, whatever n is
     (exceeded only where one pair of images alone needs more).
     Raises SkipbenchError for inputs that are not finite or of the wrong kind, an absent device, and values beyond the dtype's range.

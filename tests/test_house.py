@@ -76,5 +76,6 @@ def test_every_package_is_listed_for_installation():
 
 
 def test_no_large_file_and_no_data_lies_in_the_packages():
-    large = [relative(path) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file() and path.stat().st_size > 1_000_000]
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
+    large = [relative(path) for path in files if path.stat().st_size > 1_000_000]
     assert [path for path in large if not path.startswith("results/runs/")] == []

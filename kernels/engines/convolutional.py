@@ -64,7 +64,7 @@ class ConvolutionalTile:
         itemsize = self._x.dtype.itemsize
         gathered = 2 * (self._x.shape[0] + len(self._x_deviations)) * rows * columns * itemsize
         pairs = max(1, min(_block_bytes(self._x.device) // (elements * itemsize), self._gathered_bytes // gathered))
-        yield from zip(self._pairs[0].split(pairs), self._pairs[1].split(pairs), strict=True)
+        yield from zip(torch.split(self._pairs[0], pairs), torch.split(self._pairs[1], pairs), strict=True)
 
 
 def _block_bytes(device: torch.device) -> int:

@@ -200,7 +200,8 @@ def alpha_at_depth(alpha: float | str, depth: int) -> float:
     match = _DEPTH_RULE.match(alpha)
     if match is None:
         raise SkipbenchError(f"alpha={shown(alpha)} is no depth rule: {_ALPHA_ALLOWED}")
-    return float(match["factor"] or 1.0) * float(depth) ** -float(match["exponent"])
+    factor, exponent = float(match["factor"] or 1.0), float(match["exponent"])
+    return factor * math.pow(depth, -exponent)
 
 
 _ALPHA_ALLOWED = 'use a finite number above 0, such as 0.5, or a depth rule "[c*]L^-g" such as "L^-0.5" or "0.3*L^-0.5"'

@@ -1,1 +1,1 @@
-
+"""Runs the cells of a suite in watched worker processes and writes their records."""

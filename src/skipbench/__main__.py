@@ -1,0 +1,6 @@
+"""`python -m skipbench` is the command `skipbench`."""
+
+from skipbench.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""One cell, from the data to a finished record; whatever goes wrong inside becomes the record's status and reason."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from skipbench.cells import Cell, load_entry
+from skipbench.checks import SkipbenchError
+from skipbench.clock import Clock
+from skipbench.datasets import Dataset
+from skipbench.datasets.preprocess import PreparedSplit, preprocess
+from skipbench.kernels import KernelMemory
+from skipbench.results.privacy import without_folders
+from skipbench.results.record import CellRecord, Metric, PeakMemory, RidgePoint, Status
+from skipbench.runner.messages import PlannedCell
+from skipbench.suite import DataEntry
+from skipbench.trainers.networks import TrainingDiverged
+from skipbench.trainers.registry import make_method
+
+_KEPT_DATASETS = 4
+_LONGEST_REASON = 2000
+
+
+class CellRunner:
+    """Runs cells one after the other, keeping the data sets and kernel matrices that the next one may need."""
+
+    def __init__(self) -> None:
+        self._memory = KernelMemory()
+        self._datasets: OrderedDict[DataEntry, Dataset] = OrderedDict()
+
+    def run(self, planned: PlannedCell) -> CellRecord:
+        """The finished record; never raises for what a cell may do wrong."""
+        _restart_peak_memory(planned.blank.device)
+        clock, partial = Clock(), dict[str, Any]()
+        spared = self._memory.seconds_spared
+        try:
+            self._fit_and_measure(planned, clock, partial)
+            status: Status = "ok"
+        except Exception as error:  # noqa: BLE001 - a cell must not take the others with it
+            status, partial["reason"] = _status_of(error), _reason(error)
+            if isinstance(error, TrainingDiverged):
+                partial["curve"] = tuple(error.curve)
+        phases = {**clock.seconds, **partial.pop("phases", {})}
+        if (shared := self._memory.seconds_spared - spared) > 0:
+            phases["kernel"] = phases.get("kernel", 0.0) + shared
+            partial["shared_phases"] = ("kernel",)
+        partial |= {"status": status, "phases": phases, "peak_memory": _peak_memory(planned.blank.device), "created": datetime.now(UTC)}
+        return CellRecord.model_validate({**dict(planned.blank), **partial})
+
+    def _fit_and_measure(self, planned: PlannedCell, clock: Clock, partial: dict[str, Any]) -> None:
+        cell = planned.cell
+        with clock.phase("load"):
+            dataset = self._dataset(cell.data)
+            data = preprocess(dataset, dataset.splits[cell.split], cell.data.preprocess)
+        method = self._method(cell, planned.blank.device)
+        with clock.phase("fit"):
+            method.fit(data.x_train, data.y_train, data.x_validation, data.y_validation)
+        with clock.phase("evaluate"):
+            partial["metrics"] = _metrics(method, data)
+        measured = dict(getattr(method, "measurements_", {}))
+        partial["ridge_path"] = _with_test_accuracies(method, data, measured.pop("ridge_path", ()), clock)
+        partial["method"] = planned.blank.method.model_copy(update={"choices": tuple(measured.pop("choices", ()))})
+        phases = measured.pop("phases", None)
+        if phases:  # the method's own phases stand for the one around them
+            clock.seconds["other"] = max(0.0, clock.seconds.pop("fit") - sum(phases.values()))
+            partial["phases"] = {name: clock.seconds.get(name, 0.0) + seconds for name, seconds in phases.items()}
+        partial.update({name: measured[name] for name in ("spectrum", "convergence", "curve") if name in measured})
+
+    def _dataset(self, entry: DataEntry) -> Dataset:
+        if entry not in self._datasets:
+            self._datasets[entry] = load_entry(entry)
+            while len(self._datasets) > _KEPT_DATASETS:
+                self._datasets.popitem(last=False)
+        return self._datasets[entry]
+
+    def _method(self, cell: Cell, device: str) -> Any:
+        method: Any = make_method(cell.method.name, cell.method.parameters)
+        parameters = method.get_params(deep=False)
+        offered = {"seed": cell.seed, "device": device, "memory": self._memory}
+        given = cell.method.parameters
+        open_parameters = {name for name in parameters if name not in given}
+        method.set_params(**{name: value for name, value in offered.items() if name in open_parameters and value is not None})
+        return method
+
+
+def _metrics(method: Any, data: PreparedSplit) -> tuple[Metric, ...]:
+    parts = {
+        "accuracy": (data.x_test, data.y_test),
+        "validation_accuracy": (data.x_validation, data.y_validation),
+        "train_accuracy": (data.x_train, data.y_train),
+    }
+    accuracies = {name: float(np.mean(method.predict(x) == y)) for name, (x, y) in parts.items()}
+    return tuple(Metric(name=name, value=value, direction="higher") for name, value in accuracies.items())
+
+
+def _with_test_accuracies(method: Any, data: PreparedSplit, path: tuple[RidgePoint, ...], clock: Clock) -> tuple[RidgePoint, ...]:
+    """The ridge path with its test column, which is recorded and chooses nothing."""
+    if not path or not hasattr(method, "score_path"):
+        return path
+    with clock.phase("evaluate"):
+        on_test = method.score_path(data.x_test, data.y_test)
+    return tuple(point.model_copy(update={"test_accuracy": on_test.get(point.ridge)}) for point in path)
+
+
+def _status_of(error: Exception) -> Status:
+    if isinstance(error, TrainingDiverged):
+        return "diverged"
+    text = str(error).lower()
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in text or "unable to allocate" in text:
+        return "oom"
+    return "failed"
+
+
+def _reason(error: Exception) -> str:
+    """The message of our own errors; for others also their type and the place in the code."""
+    if isinstance(error, SkipbenchError):
+        text = str(error)
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
+        text = f"{type(error).__name__}: {error}{place}"
+    return without_folders(text)[:_LONGEST_REASON]
+
+
+def _restart_peak_memory(device: str) -> None:
+    """Let the peak count from here, where the system can: a reused worker would else report the largest cell before this one."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_memory(device: str) -> PeakMemory:
+    on_device = torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
+    return PeakMemory(host_bytes=_first_success(_high_water_mark, _largest_resident_set), device_bytes=on_device)
+
+
+def _first_success(*readers: Callable[[], int]) -> int:
+    for reader in readers[:-1]:
+        with contextlib.suppress(OSError, StopIteration, ValueError):
+            return reader()
+    return readers[-1]()
+
+
+def _high_water_mark() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def _largest_resident_set() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,117 @@
+"""What a suite will take, before anything runs: cells, seconds and memory, from short measurements on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from skipbench.architecture import Architecture
+from skipbench.cells import Cell
+from skipbench.datasets import Dataset
+from skipbench.kernels.cost import kernel_cost
+from skipbench.runner.messages import PlannedCell
+from skipbench.runner.plan import Plan
+from skipbench.trainers.networks import build_network
+from skipbench.trainers.registry import make_method
+
+WORKER_BYTES = 600 * 2**20  # Python with torch, scikit-learn and Lightning imported
+_MATRICES_AT_ONCE = 5  # Gram matrix twice (both kernels), eigenvectors, and work space of the eigendecomposition
+_BASELINE_SECONDS = 1.5
+_EVALUATION_SHARE = 1.5  # a network's curve is evaluated on training and validation rows
+_CALIBRATION_ROWS = 64
+_CALIBRATION_MATRIX = 400
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Cells of one method on one data set: how many, their seconds on one worker, and the largest worker's bytes."""
+
+    dataset: str
+    method: str
+    cells: int
+    seconds: float
+    bytes: int
+
+
+def estimate_plan(plan: Plan) -> list[Estimate]:
+    """Estimates of all cells still to compute, one for each data set and method, in the suite's order."""
+    table: dict[tuple[str, str], Estimate] = {}
+    paid: set[str] = set()
+    for item in (item for group in plan.groups for item in group):
+        dataset = plan.datasets[item.cell.data]
+        seconds, needed = _cell_cost(item, dataset, kernel_paid=item.cell.sharing in paid)
+        paid.add(item.cell.sharing)
+        place = (item.cell.data.label, item.cell.method_label)
+        before = table.get(place, Estimate(*place, 0, 0.0, 0))
+        table[place] = Estimate(*place, before.cells + 1, before.seconds + seconds, max(before.bytes, needed))
+    return list(table.values())
+
+
+def total_seconds(estimates: Iterable[Estimate], jobs: int) -> float:
+    """Wall-clock seconds with this many workers that are never idle."""
+    return sum(estimate.seconds for estimate in estimates) / jobs
+
+
+def _cell_cost(item: PlannedCell, dataset: Dataset, *, kernel_paid: bool) -> tuple[float, int]:
+    """Seconds and bytes of one cell."""
+    sizes = item.blank.dataset
+    matrix_bytes = sizes.n_train**2 * 8
+    data_bytes = dataset.inputs.nbytes
+    if item.blank.method.family == "kernel":
+        seconds = _factor_seconds(sizes.n_train) + (0.0 if kernel_paid else _kernel_seconds(item))
+        cross_bytes = 2 * sizes.n_train * (sizes.n_test + sizes.n_validation) * 8
+        return seconds, WORKER_BYTES + data_bytes + _MATRICES_AT_ONCE * matrix_bytes + cross_bytes
+    if item.blank.method.family == "network":
+        return _network_seconds(item.cell, dataset), WORKER_BYTES + 2 * data_bytes
+    return _BASELINE_SECONDS, WORKER_BYTES + 2 * data_bytes
+
+
+def _kernel_seconds(item: PlannedCell) -> float:
+    arch, sizes = item.cell.method.architecture, item.blank.dataset
+    if arch is None:
+        return 0.1
+    dtype = torch.float32 if item.blank.dtype == "float32" else torch.float64
+    parts = [kernel_cost(arch, sizes.input_shape, sizes.n_train, dtype=dtype)]
+    parts += [kernel_cost(arch, sizes.input_shape, other, sizes.n_train, dtype=dtype) for other in (sizes.n_validation, sizes.n_test)]
+    return sum(part.seconds for part in parts)
+
+
+def _factor_seconds(n: int) -> float:
+    """Eigendecompositions of the raw and of the unit-diagonal matrix: cubic in n."""
+    return 2 * _eigendecomposition_seconds() * (n / _CALIBRATION_MATRIX) ** 3
+
+
+@lru_cache(maxsize=1)
+def _eigendecomposition_seconds() -> float:
+    matrix = torch.randn(_CALIBRATION_MATRIX, _CALIBRATION_MATRIX, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    gram = matrix @ matrix.T
+    torch.linalg.eigh(gram[:50, :50])  # the first call loads the library
+    start = time.perf_counter()
+    torch.linalg.eigh(gram)
+    return time.perf_counter() - start
+
+
+def _network_seconds(cell: Cell, dataset: Dataset) -> float:
+    """Rows × epochs × the measured time of a row's forward and backward pass; early stopping may end sooner."""
+    parameters = make_method(cell.method.name, cell.method.parameters).get_params(deep=False)
+    arch, width, epochs = parameters.get("architecture"), parameters.get("width"), parameters.get("epochs")
+    if arch is None or width is None or epochs is None:
+        return _BASELINE_SECONDS
+    rows = len(dataset.splits[cell.split].train) * int(epochs)
+    return 0.5 + rows * _EVALUATION_SHARE * _row_seconds(arch, int(width), dataset.input_shape, len(dataset.classes))
+
+
+@lru_cache(maxsize=64)
+def _row_seconds(arch: Architecture, width: int, input_shape: tuple[int, ...], outputs: int) -> float:
+    network = build_network(arch, width=width, input_shape=input_shape, outputs=outputs, seed=0)
+    x = torch.randn(_CALIBRATION_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        network(x).square().sum().backward()
+        best = min(best, time.perf_counter() - start)
+    return best / _CALIBRATION_ROWS

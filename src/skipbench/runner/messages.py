@@ -1,0 +1,35 @@
+"""What the runner and its workers tell each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skipbench.cells import Cell
+from skipbench.results.record import CellRecord, Environment
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A worker has imported what it needs and waits for its first cell."""
+
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with its record key, and the record as it is before anything was measured (status `failed`, no metrics)."""
+
+    cell: Cell
+    blank: CellRecord
+
+    @property
+    def key(self) -> str:
+        """The record key."""
+        return self.blank.key
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cell came to an end, well or not; the worker lives on."""
+
+    record: CellRecord

@@ -1,0 +1,143 @@
+"""What a run has to do: the suite's cells with their keys, those that the store holds already, and the rest in groups that share work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from skipbench.cells import Cell, check_names, expand, load_entry
+from skipbench.datasets import Dataset, dataset_names
+from skipbench.environment import current_environment, source
+from skipbench.results.record import CellRecord, DatasetUsed, MethodUsed, Seeds
+from skipbench.results.store import ResultStore
+from skipbench.runner.messages import PlannedCell
+from skipbench.suite import DataEntry, SuiteFile
+from skipbench.trainers.registry import family_of, make_method, source_version
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a suite to run; empty means all of it."""
+
+    datasets: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every selected cell, and of these the ones still to compute, in groups that share kernel matrices."""
+
+    suite_file: SuiteFile
+    datasets: dict[DataEntry, Dataset]
+    cells: list[PlannedCell]
+    groups: list[list[PlannedCell]]
+    reused: int
+    failed_before: int
+
+    @property
+    def pending(self) -> int:
+        """Cells to compute."""
+        return sum(len(group) for group in self.groups)
+
+
+def selected_datasets(suite_file: SuiteFile, names: Sequence[str]) -> dict[DataEntry, Dataset]:
+    """Load the suite's data sets, or those of the given names; a name that the suite has not is refused."""
+    suite = suite_file.suite
+    check_names("data set", names, [entry.name for entry in suite.data], where=f"in suite {suite.name}", hint="skipbench data list")
+    for place, entry in enumerate(suite.data):
+        if not entry.name.startswith("uci/"):
+            try:
+                check_names("data set", [entry.name], dataset_names(), where="", hint="skipbench data list")
+            except ValueError as error:
+                raise suite_file.error(("data", place), str(error)) from error
+    return {entry: load_entry(entry) for entry in suite.data if not names or entry.name in names}
+
+
+def make_plan(
+    suite_file: SuiteFile, selection: Selection, store: ResultStore, *, device: str, command: str, retry_failed: bool = False
+) -> Plan:
+    """Expand the selected part of a suite and look up what the store holds. Only records with status `ok` are reused.
+
+    A cell that failed before is left alone unless `retry_failed`: its record stands in the store, and says why.
+    """
+    datasets = selected_datasets(suite_file, selection.datasets)
+    cells = expand(suite_file, datasets, methods=selection.methods, seeds=selection.seeds)
+    blank = _BlankRecords(suite_file, datasets, device=device, command=command)
+    planned = [PlannedCell(cell, blank.of(cell)) for cell in cells]
+    groups: dict[str, list[PlannedCell]] = {}
+    reused = failed_before = 0
+    for item in planned:
+        stored = store.get(item.key)
+        if stored is not None and stored.status == "ok":
+            reused += 1
+        elif stored is not None and not retry_failed:
+            failed_before += 1
+        else:
+            groups.setdefault(item.cell.sharing, []).append(item)
+    return Plan(suite_file, datasets, planned, list(groups.values()), reused, failed_before)
+
+
+class _BlankRecords:
+    """Records as they are before a cell runs: all that does not depend on the outcome."""
+
+    def __init__(self, suite_file: SuiteFile, datasets: dict[DataEntry, Dataset], *, device: str, command: str) -> None:
+        self._suite, self._datasets = suite_file.suite, datasets
+        self._device, self._command = device, command
+        self._environment, self._source, self._created = current_environment(), source(), datetime.now(UTC)
+
+    def of(self, cell: Cell) -> CellRecord:
+        dataset = self._datasets[cell.data]
+        return CellRecord(
+            key=cell.key(dataset, self._device),
+            status="failed",
+            suite=self._suite.name,
+            command=self._command,
+            source=self._source,
+            environment=self._environment,
+            created=self._created,
+            dataset=_dataset_used(cell, dataset),
+            method=_method_used(cell),
+            seeds=Seeds(data=cell.data.seed, init=cell.seed, order=cell.seed),
+            device=self._device,
+            dtype=str(cell.method.parameters.get("dtype", _default(cell, "dtype") or "float64")),
+        )
+
+
+def _dataset_used(cell: Cell, dataset: Dataset) -> DatasetUsed:
+    split = dataset.splits[cell.split]
+    return DatasetUsed(
+        name=cell.data.label,
+        sha256=dataset.sha256,
+        split=cell.split,
+        protocol=cell.data.protocol or ("nested" if cell.data.name.startswith("uci/") else "stratified"),
+        n_train=len(split.train),
+        n_validation=len(split.validation),
+        n_test=len(split.test),
+        classes=len(dataset.classes),
+        input_shape=dataset.input_shape,
+        preprocessing=cell.data.preprocess,
+    )
+
+
+def _method_used(cell: Cell) -> MethodUsed:
+    arch = cell.method.architecture
+    width = cell.method.parameters.get("width", _default(cell, "width"))
+    return MethodUsed(
+        name=cell.method.name,
+        family=family_of(cell.method.name),
+        label=cell.method_label,
+        source_version=source_version(cell.method.name),
+        kernel=cell.method.parameters.get("kernel", _default(cell, "kernel")),
+        architecture=None if arch is None else arch.to_dict(),
+        alpha_value=getattr(arch, "alpha_value", None),
+        residual=None if arch is None else arch.is_residual,
+        width=width,
+        parameters={name: value for name, value in cell.method.plain_parameters().items() if name != "architecture"},
+    )
+
+
+def _default(cell: Cell, parameter: str) -> object:
+    """A constructor default, where the suite does not give the parameter and the method has it."""
+    return make_method(cell.method.name, cell.method.parameters).get_params(deep=False).get(parameter)

@@ -207,7 +207,7 @@ class Source(Model):
 class RecordBase(Model):
     """What every kind of record has."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     key: RecordKey
     status: Status
     reason: FreeText = Field(default="", description="why it is not ok, in one paragraph")

@@ -1,0 +1,61 @@
+"""Which rows of the records table are compared with which: one row a cell, one name a method, one name a data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+DATASET_IDENTITY = ["dataset", "dataset_sha256", "protocol", "n_train", "n_validation", "n_test"]
+CELL_IDENTITY = ["suite", "dataset_label", "split", "method_key", "seed", "data_seed", "order_seed"]
+
+
+def current_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells to compare, with the columns `dataset_label` and `method_label`, which name one thing each.
+
+    A cell that was run again (another source version, another device) counts once: the newest record stands for it. Two methods
+    that share a label get what tells them apart added to it, and so do two variants of a data set. Sorted, so that the order of
+    the records decides nothing.
+    """
+    cells = frame.copy()
+    cells["dataset_label"] = _dataset_labels(cells)
+    cells["method_label"] = _method_labels(cells)
+    cells = cells.sort_values(["created", "key"], kind="stable").drop_duplicates(CELL_IDENTITY, keep="last")
+    return cells.sort_values([*CELL_IDENTITY, "key"], kind="stable").reset_index(drop=True)
+
+
+def ok_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells that finished and have a test accuracy."""
+    return cells[(cells["status"] == "ok") & cells["accuracy"].notna()]
+
+
+def _method_labels(cells: pd.DataFrame) -> pd.Series[Any]:
+    """The label; where two methods share it, also the width, the kernel, the type or the first digits of the method's key."""
+    labels = cells["label"].fillna("?")
+    for column in ("kernel", "width", "dtype"):
+        shared = _is_shared(labels, cells["method_key"]) & cells[column].notna()
+        tells_apart = cells.groupby(labels)[column].transform("nunique") > 1
+        chosen = shared & tells_apart
+        labels = labels.where(~chosen, labels + " [" + cells[column].astype(str) + "]")
+    shared = _is_shared(labels, cells["method_key"])
+    return labels.where(~shared, labels + " #" + cells["method_key"].str[:4])
+
+
+def _dataset_labels(cells: pd.DataFrame) -> pd.Series[Any]:
+    """The name; where two variants share it, also the sizes, the protocol, the first digits of the hash and the preprocessing."""
+    names = cells["dataset"].fillna("?")
+    sizes = "n=" + (cells["n_train"] + cells["n_validation"] + cells["n_test"]).astype(str)
+    identity = cells[DATASET_IDENTITY].astype(str).agg("|".join, axis=1) if len(cells) else names
+    labels = names
+    for addition in (sizes, cells["protocol"], cells["dataset_sha256"].str[:8]):
+        shared = _is_shared(labels, identity)
+        tells_apart = addition.groupby(labels).transform("nunique") > 1
+        labels = labels.where(~(shared & tells_apart), labels + " (" + addition.astype(str) + ")")
+    prepared = cells.groupby([labels, cells["method_key"]])["preprocessing"].transform("nunique") > 1
+    varied = prepared.groupby(labels).transform("any")
+    return labels.where(~varied, labels + " (" + cells["preprocessing"].replace("", "as loaded") + ")")
+
+
+def _is_shared(labels: pd.Series[Any], identities: pd.Series[Any]) -> pd.Series[Any]:
+    """Where a label stands for more than one thing."""
+    return identities.groupby(labels).transform("nunique") > 1

@@ -40,7 +40,13 @@ class KernelMemory:
         self.hits = 0
         self.misses = 0
         self.seconds_spared = 0.0
+        self._used: set[tuple[str, ...]] = set()
         self._entries: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()
+
+    def new_consumer(self) -> None:
+        """From here on `seconds_spared` counts what matrices computed before have spared the consumer, each once."""
+        self.seconds_spared = 0.0
+        self._used.clear()
 
     def kernel_matrices(
         self,
@@ -63,8 +69,9 @@ class KernelMemory:
             self._keep(key, entry)
         else:
             self.hits += 1
-            self.seconds_spared += entry.seconds
+            self.seconds_spared += 0.0 if key in self._used else entry.seconds
             self._entries.move_to_end(key)
+        self._used.add(key)
         return entry.nngp, entry.ntk
 
     def _keep(self, key: tuple[str, ...], entry: _Entry) -> None:

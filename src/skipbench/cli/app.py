@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib.metadata import version
 from typing import Annotated
 
@@ -42,8 +43,15 @@ def _options(
     """Options of the command itself."""
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+    """Warnings of our own as one line; others as a hint of where they come from."""
+    source = "" if category.__module__.startswith("skipbench") or category is UserWarning else f"{category.__name__}: "
+    print(f"Warning: {source}{message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line: bad input is one `Error:` line and exit status 2, an interrupt is 130."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except SkipbenchError as error:

@@ -43,7 +43,7 @@ class CellRunner:
         """The finished record; never raises for what a cell may do wrong."""
         _restart_peak_memory(planned.blank.device)
         clock, partial = Clock(), dict[str, Any]()
-        spared = self._memory.seconds_spared
+        self._memory.new_consumer()
         try:
             self._fit_and_measure(planned, clock, partial)
             status: Status = "ok"
@@ -52,8 +52,8 @@ class CellRunner:
             if isinstance(error, TrainingDiverged):
                 partial["curve"] = tuple(error.curve)
         phases = {**clock.seconds, **partial.pop("phases", {})}
-        if (shared := self._memory.seconds_spared - spared) > 0:
-            phases["kernel"] = phases.get("kernel", 0.0) + shared
+        if self._memory.seconds_spared > 0:
+            phases["kernel"] = phases.get("kernel", 0.0) + self._memory.seconds_spared
             partial["shared_phases"] = ("kernel",)
         partial |= {"status": status, "phases": phases, "peak_memory": _peak_memory(planned.blank.device), "created": datetime.now(UTC)}
         return CellRecord.model_validate({**dict(planned.blank), **partial})

@@ -67,12 +67,13 @@ def make_plan(
     blank = _BlankRecords(suite_file, datasets, device=device, command=command)
     planned = [PlannedCell(cell, blank.of(cell)) for cell in cells]
     groups: dict[str, list[PlannedCell]] = {}
+    statuses = {record.key: record.status for record in store.records()}  # all of them, so that a foreign file is named
     reused = failed_before = 0
     for item in planned:
-        stored = store.get(item.key)
-        if stored is not None and stored.status == "ok":
+        status = statuses.get(item.key)
+        if status == "ok":
             reused += 1
-        elif stored is not None and not retry_failed:
+        elif status is not None and not retry_failed:
             failed_before += 1
         else:
             groups.setdefault(item.cell.sharing, []).append(item)

@@ -111,8 +111,8 @@ def expand(
                         cells[cell.identity] = cell
     if not cells:
         found = sorted({dataset.kind for dataset in datasets.values()})
-        kinds = " and ".join(found)
-        raise SkipbenchError(f"suite {suite.name}: none of the chosen methods can read the chosen data sets, which are {kinds}")
+        found_kinds = " and ".join(found)
+        raise SkipbenchError(f"suite {suite.name}: none of the chosen methods can read the chosen data sets, which are {found_kinds}")
     return list(cells.values())
 
 

@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> YamlDocument:
         value = None if node is None else _value(path, node, (), lines)
     except yaml.MarkedYAMLError as error:
         mark = error.context_mark if error.problem_mark is None else error.problem_mark
-        line = 1 if mark is None else mark.line + 1
+        line = _line_of(mark)
         raise SkipbenchError(f"{path.name}, line {line}: this is no YAML ({error.problem or error.context})") from error
     except yaml.YAMLError as error:
         raise SkipbenchError(f"{path.name}: this is no YAML text ({str(error).splitlines()[0]})") from error
@@ -69,11 +69,15 @@ def _text(path: Path) -> str:
         raise SkipbenchError(f"{path.name}, line {line}: byte {error.start} is not UTF-8 text") from error
 
 
+def _line_of(mark: yaml.Mark | None) -> int:
+    return 1 if mark is None else mark.line + 1
+
+
 def _check_events(path: Path, text: str) -> None:
     """Refuse aliases and deep nesting before anything is built: nine lines of aliases can stand for a billion values."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = _line_of(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
             raise SkipbenchError(f"{path.name}, line {line}: aliases (*{shown(event.anchor)[1:-1]}) are not allowed: write the values out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

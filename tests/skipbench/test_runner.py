@@ -214,3 +214,11 @@ def test_a_foreign_file_in_the_store_is_named_and_stays(command, suite_file, tmp
     assert done.returncode == 0
     assert "notes.json" in done.stderr
     assert stranger.read_text() == "{broken"
+
+
+def test_missing_data_are_refused_with_the_places_and_the_command_that_fetches_them(command, tmp_path):
+    done = command("run", "cifar10-small", SKIPBENCH_DATA=str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "skipbench data fetch cifar10" in done.stderr
+    assert "Traceback" not in done.stderr

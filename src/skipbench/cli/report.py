@@ -1,22 +1,71 @@
-"""`skipbench report`: the ranking in the terminal."""
+"""`skipbench report`: the ranking in the terminal, the page, and on request the figures and a Markdown table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 from rich.console import Console
 
-from skipbench.results import load_records
+from skipbench.checks import SkipbenchError, unknown_name
+from skipbench.results.figures import write_figures
+from skipbench.results.frame import read_folders, records_frame
+from skipbench.results.site import write_report
 from skipbench.results.statistics.ranking import rank_methods
-from skipbench.results.statistics.tables import print_rankings
+from skipbench.results.statistics.tables import markdown_ranking, print_ranking
+
+DEFAULT_RESULTS = (Path("results") / "records", Path("results") / "runs")  # where both hold a key, the later one wins
+DEFAULT_PAGE = Path("results") / "runs" / "report"
 
 
 def report(
-    suite: Annotated[str | None, typer.Argument(help="Only this suite's records.", metavar="[SUITE]")] = None,
-    results: Annotated[list[Path] | None, typer.Option(help="Folders with records; may be repeated.")] = None,
+    suite: Annotated[str | None, typer.Argument(help="Only this suite's records; all of them without it.", metavar="SUITE")] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="A folder with records, instead of results/records and results/runs; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page becomes index.html in this folder.")] = DEFAULT_PAGE,
+    figures: Annotated[Path | None, typer.Option(help="Write the figures as SVG files into this folder, too.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Write the ranking as a Markdown table into this file, too.")] = None,
 ) -> None:
-    """Show the ranking of the records at hand."""
-    frame = load_records(results or [Path("results") / "records", Path("results") / "runs"], suite=suite)
-    print_rankings(Console(highlight=False), rank_methods(frame))
+    """Show the ranking of the records at hand and write the page."""
+    frame = _records(suite, results)
+    ranking = rank_methods(frame)
+    console = Console(highlight=False)
+    print_ranking(console, ranking)
+    if table is not None:
+        _write_text(table, markdown_ranking(ranking, frame))
+        console.print(f"table: {table}", markup=False, soft_wrap=True)
+    if figures is not None:
+        written = write_figures(frame, figures)
+        console.print(f"figures: {len(written)} in {figures}", markup=False, soft_wrap=True)
+    page = write_report(frame, out)
+    console.print(f"page: {page}", markup=False, soft_wrap=True)
+
+
+def _records(suite: str | None, results: Sequence[Path] | None) -> pd.DataFrame:
+    """The cells of the given folders, or of those default folders that are there. Raises SkipbenchError for a suite without records."""
+    folders = list(results) if results else [folder for folder in DEFAULT_RESULTS if folder.is_dir()]
+    frame = records_frame(read_folders(folders))
+    present = sorted(frame["suite"].unique())
+    if suite is None:
+        return frame
+    if suite not in present:
+        where = "among the records in " + ", ".join(str(folder) for folder in results or DEFAULT_RESULTS)
+        command = f"To compute its cells: skipbench run {_argument(suite)}"
+        raise SkipbenchError(f"{unknown_name('suite', suite, present, where=where)} {command}")
+    return frame[frame["suite"] == suite].reset_index(drop=True)
+
+
+def _argument(suite: str) -> str:
+    return suite if suite.isascii() and suite.replace("-", "").replace("_", "").isalnum() else "SUITE"
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SkipbenchError(f"{path} cannot be written ({error.strerror or error}): name another place") from error

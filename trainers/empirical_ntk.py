@@ -35,8 +35,10 @@ def empirical_ntk(
     SkipbenchError where nothing is trainable.
     """
     jacobian = NetworkJacobian(network)
-    if batch_size is not None and batch_size < 1:
-        raise SkipbenchError(f"empirical_ntk: batch_size={shown(batch_size)}, but at least 1 row is held at a time")
+    if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
+        raise SkipbenchError(
+            f"empirical_ntk: batch_size={shown(batch_size)}, but it counts rows: use a whole number of at least 1, or None"
+        )
     rows = jacobian.as_inputs(x)
     others = None if z is None else jacobian.as_inputs(z)
     training = network.training

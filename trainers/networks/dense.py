@@ -1,4 +1,4 @@
-"""The fully connected networks: MLP, ResMLP and DenseMLP of a given width, as KERNELS' finite twins."""
+"""The fully connected networks: MLP, ResMLP and DenseMLP of a given width, finite twins of their kernels."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class TrainingSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
+        if self.loss not in tuple(LOSSES):
             raise _refusal("loss", self.loss, f"the loss is one of: {', '.join(LOSSES)}")
         if self.learning_rate is not None and not (_is_real(self.learning_rate) and 0.0 < self.learning_rate < math.inf):
             raise _refusal("learning_rate", self.learning_rate, "a step size is a finite number above 0, or None for a stable default")

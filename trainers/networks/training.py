@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +63,7 @@ def train(
     """
     recorder = CurveRecorder(train_samples, validation, settings, learning_rate, clock)
     device = train_samples.labels.device
-    with quiet_lightning():
+    with quiet_lightning(), interrupts():
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=[device.index or 0] if device.type == "cuda" else 1,
@@ -96,3 +98,18 @@ def quiet_lightning() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Let Ctrl-C be a KeyboardInterrupt: Lightning answers it by ignoring every further one and ending the interpreter."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as exit_:
+        if isinstance(exit_.__context__, KeyboardInterrupt):
+            raise exit_.__context__ from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)

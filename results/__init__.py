@@ -1,16 +1,51 @@
 """Records, the store they lie in, and the tables made from them."""
 
-from skipbench.results.frame import load_records
-from skipbench.results.record import CellRecord, ClaimRecord, PerformanceRecord, Record, record_json_schema
+from skipbench.results.frame import load_records, records_frame
+from skipbench.results.record import (
+    CellRecord,
+    Choice,
+    ClaimRecord,
+    Convergence,
+    CurvePoint,
+    DatasetUsed,
+    Environment,
+    MachineThreads,
+    MatrixSpectrum,
+    MethodUsed,
+    Metric,
+    PeakMemory,
+    PerformanceRecord,
+    Record,
+    RidgePoint,
+    Seeds,
+    Source,
+    Spectrum,
+    record_json_schema,
+)
 from skipbench.results.store import ResultStore, StoreWarning
 
 __all__ = [
     "CellRecord",
+    "Choice",
     "ClaimRecord",
+    "Convergence",
+    "CurvePoint",
+    "DatasetUsed",
+    "Environment",
+    "MachineThreads",
+    "MatrixSpectrum",
+    "MethodUsed",
+    "Metric",
+    "PeakMemory",
     "PerformanceRecord",
     "Record",
     "ResultStore",
+    "RidgePoint",
+    "Seeds",
+    "Source",
+    "Spectrum",
     "StoreWarning",
     "load_records",
     "record_json_schema",
+    "records_frame",
 ]

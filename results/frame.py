@@ -1,142 +1,205 @@
-"""Records as a pandas table: one row for each, with plain columns."""
+"""Records as a flat table: one row each, columns that people can read."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from skipbench.results.record import AnyRecord, CellRecord, ClaimRecord
-from skipbench.results.store import ResultStore
+from skipbench.checks import SkipbenchError, shown_name, unknown_name
+from skipbench.results.columns import ACCURACIES, COLUMNS, COMMON_COLUMNS, KINDS, REAL, TEXT, TIME, Kind
+from skipbench.results.record import AnyRecord, CellRecord, ClaimRecord, MatrixSpectrum
+from skipbench.results.store import ResultStore, StoreWarning
 
-Kind = Literal["cell", "claim", "performance"]
 Folder = str | os.PathLike[str]
-ARCHITECTURE_FIELDS = ("family", "depth", "alpha", "filter_size", "padding", "readout", "bias", "branch_depth", "train_ends")
+METRIC_NAMES = {"test_accuracy": "accuracy"}  # another name for the same column
+NOT_COUNTED_PHASES = ("warmup", "warm_up", "warm-up", "warm up")  # compilation and first calls say nothing about the method
 
 
 def load_records(folders: Folder | Sequence[Folder], suite: str | None = None, kind: Kind = "cell") -> pd.DataFrame:
-    """The records of one kind in one or several folders (each with its sub-folders), one row each.
+    """Read every record of one kind into a table, one row each; `skipbench.results.columns` lists the columns.
 
-    Where a key stands in several folders the last folder wins. suite: only this suite's. Numbers that a record holds as null because they are
-    infinite (a condition number, iterations that were never reached) are infinite here; what was not measured is NaN. Seconds are
-    in `seconds` (all phases) and `seconds_PHASE`; memory is in bytes. Unreadable files are skipped with a StoreWarning.
+    folders: one store or several, each read with the folders in it (one a suite). Where one suite has a key twice, the last folder
+    wins. suite: keep this suite's records only.
+
+    `condition_number` is inf where the matrix is numerically singular, `iterations_*` is inf where the loss reduction was never
+    reached; both are NaN where nothing of the kind was measured. `seconds` adds up all phases but warm-up, `seconds_PHASE` is one of
+    them; memory is in bytes; `chosen_NAME` is a hyper-parameter that validation chose. Without records the columns are the same.
+
+    Raises SkipbenchError for a folder that is not there. What cannot be read is skipped with a StoreWarning.
     """
     return records_frame(read_folders(folders), suite=suite, kind=kind)
 
 
 def read_folders(folders: Folder | Sequence[Folder]) -> list[AnyRecord]:
-    """The records of the folders and their sub-folders, each key once, the last folder's first choice."""
-    listed = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
-    found: dict[str, AnyRecord] = {}
-    for folder in listed:
-        root = Path(folder)
-        inner = sorted(path for path in root.rglob("*") if path.is_dir() and not path.is_symlink()) if root.is_dir() else []
-        for place in (root, *inner):
-            found.update((record.key, record) for record in ResultStore(place).records())
+    """The records in the folders and the folders below them, each key of a suite once: the last folder's."""
+    found: dict[tuple[str, str], AnyRecord] = {}
+    for folder in [folders] if isinstance(folders, str | os.PathLike) else folders:
+        for place in _places(Path(folder)):
+            found.update(((record.suite, record.key), record) for record in ResultStore(place).records())
     return list(found.values())
 
 
 def records_frame(records: Iterable[AnyRecord], suite: str | None = None, kind: Kind = "cell") -> pd.DataFrame:
-    """The table of some records; `load_records` says what its columns mean."""
-    chosen = (record for record in records if record.kind == kind and suite in (None, record.suite))
-    frame = pd.DataFrame([_row(record) for record in chosen])
-    return frame if len(frame) else pd.DataFrame({name: [] for name in ("suite", "kind", "status", "dataset", "label", "accuracy")})
+    """The table of `load_records` from records in memory."""
+    if kind not in KINDS:
+        raise SkipbenchError(unknown_name("kind of record", str(kind), KINDS))
+    rows = [_row(record) for record in records if record.kind == kind and suite in (None, record.suite)]
+    types = {**_extra_types(rows), **COLUMNS[kind]}
+    ordered = [*COLUMNS[kind], *(name for name in types if name not in COLUMNS[kind])]
+    return pd.DataFrame({name: _column([row.get(name) for row in rows], types[name]) for name in ordered})
+
+
+def _places(root: Path) -> Iterator[Path]:
+    """The folder and every one below it, by name; hidden ones and symbolic links are left alone."""
+    if not root.is_dir():
+        raise SkipbenchError(f"no results folder {shown_name(str(root), 200)}: `skipbench run SUITE --results DIR` makes one")
+    for folder, inner, _ in os.walk(root):
+        for name in [name for name in inner if os.path.islink(os.path.join(folder, name))]:
+            warnings.warn(f"skipped: {shown_name(name, 200)} is a symbolic link, and links are not followed", StoreWarning, stacklevel=4)
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and not os.path.islink(os.path.join(folder, name)))
+        yield Path(folder)
+
+
+def _column(values: list[Any], of: str) -> pd.Series[Any]:
+    if of == TEXT:
+        values = [None if value is None else str(value) for value in values]
+        return pd.Series(values, dtype="str" if _has_string_type() else "object")
+    if of == TIME:
+        return pd.to_datetime(pd.Series(values, dtype="object"), utc=True).astype("datetime64[us, UTC]")
+    return pd.Series(values, dtype=of)
+
+
+def _has_string_type() -> bool:
+    """pandas 3 has a string type in which a missing text is NaN; before, "str" turned None into a text."""
+    return int(pd.__version__.split(".")[0]) >= 3
+
+
+def _extra_types(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Types of the columns that depend on the records (phases, choices, metrics): text where any row has text there."""
+    types: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, str) or name not in types:
+                types[name] = TEXT if isinstance(value, str) else REAL
+    return types
 
 
 def _row(record: AnyRecord) -> dict[str, Any]:
+    environment, source = record.environment, record.source
     shared = {
-        "key": record.key,
-        "kind": record.kind,
-        "suite": record.suite,
-        "status": record.status,
-        "reason": record.reason,
+        **{name: getattr(record, name) for name in COMMON_COLUMNS},
         "created": record.created,
-        "version": record.source.version,
-        "git_commit": record.source.git_commit,
-        "cpu": record.environment.cpu,
-        "machine_class": record.environment.machine_class,
-        "threads": record.environment.threads.torch,
+        "command": record.command,
+        "version": source.version,
+        "git_commit": source.git_commit,
+        "dirty": source.dirty,
+        "machine_class": environment.machine_class,
+        "cpu": environment.cpu,
+        "gpu": environment.gpu,
+        "threads": environment.threads.torch,
     }
-    metrics = {metric.name: metric.value for metric in record.metrics}
+    metrics = {METRIC_NAMES.get(metric.name, metric.name): metric.value for metric in record.metrics}
     if isinstance(record, CellRecord):
-        return {**shared, **_cell_columns(record), **metrics}
-    named = {"claim": record.claim, "verdict": record.verdict} if isinstance(record, ClaimRecord) else {"benchmark": record.benchmark}
-    return {**shared, **named, **metrics}
+        parts = (_dataset(record), _method(record), _spectrum(record), _convergence(record), _costs(record), _choices(record))
+        named = {name if name in ACCURACIES else f"metric_{name}": value for name, value in metrics.items()}
+        return {**shared, **{name: value for part in parts for name, value in part.items()}, **named}
+    named = {f"metric_{name}": value for name, value in metrics.items()}
+    if isinstance(record, ClaimRecord):
+        return {**shared, **named, "claim": record.claim, "verdict": record.verdict}
+    return {**shared, **named, "benchmark": record.benchmark, "parameters": _compact(record.parameters)}
 
 
-def _cell_columns(record: CellRecord) -> dict[str, Any]:
+def _dataset(record: CellRecord) -> dict[str, Any]:
+    used = record.dataset
     return {
-        "dataset": record.dataset.name,
-        "split": record.dataset.split,
-        "protocol": record.dataset.protocol,
-        "inputs": "vectors" if len(record.dataset.input_shape) == 1 else "images",
-        "n_train": record.dataset.n_train,
-        "n_test": record.dataset.n_test,
-        "method": record.method.name,
-        "family": record.method.family,
-        "label": record.method.label,
-        "kernel": record.method.kernel,
-        "residual": record.method.residual,
-        "width": record.method.width,
+        **{name: getattr(used, name) for name in ("protocol", "split", "n_train", "n_validation", "n_test", "classes")},
+        "dataset": used.name,
+        "dataset_sha256": used.sha256,
+        "inputs": "vectors" if len(used.input_shape) == 1 else "images",
+        "input_shape": "x".join(str(side) for side in used.input_shape),
+        "preprocessing": ", ".join(used.preprocessing),
+    }
+
+
+def _method(record: CellRecord) -> dict[str, Any]:
+    used = record.method
+    architecture = used.architecture or {}
+    fields = ("depth", "filter_size", "padding", "readout", "bias", "branch_depth", "train_ends")
+    alpha = architecture.get("alpha")
+    return {
+        **{name: architecture.get(name) for name in fields},
+        **{name: getattr(used, name) for name in ("family", "label", "kernel", "residual", "width", "source_version")},
+        "method": used.name,
+        "architecture": architecture.get("family"),
+        "architecture_key": _compact(architecture) if architecture else None,
+        "alpha": None if alpha is None else str(alpha),
+        "alpha_value": float(alpha) if used.alpha_value is None and isinstance(alpha, int | float) else used.alpha_value,
+        "parameters": _compact(used.parameters),
+        "method_key": _method_key(record),
         "seed": record.seeds.init,
+        "data_seed": record.seeds.data,
+        "order_seed": record.seeds.order,
         "device": record.device,
         "dtype": record.dtype,
-        **_architecture_columns(record),
-        **_spectrum_columns(record),
-        **_convergence_columns(record),
-        **_cost_columns(record),
-        **{f"chosen_{choice.name}": choice.value for choice in record.method.choices},
     }
 
 
-def _architecture_columns(record: CellRecord) -> dict[str, Any]:
-    fields: Mapping[str, Any] = record.method.architecture or {}
-    columns = {name: fields.get(name) for name in ARCHITECTURE_FIELDS}
-    columns["architecture"] = columns.pop("family")
-    return {**columns, "alpha": record.method.alpha_value or fields.get("alpha")}
+def _method_key(record: CellRecord) -> str:
+    """Ten digits that are equal exactly where the same thing was fitted, whatever the data, the seed and the source version."""
+    used = record.method
+    identity = [used.name, used.family, used.kernel, used.architecture, used.width, used.parameters, record.dtype]
+    return hashlib.sha256(_compact(identity).encode()).hexdigest()[:10]
 
 
-def _spectrum_columns(record: CellRecord) -> dict[str, Any]:
+def _spectrum(record: CellRecord) -> dict[str, Any]:
     spectrum = record.spectrum
     if spectrum is None:
         return {}
-    raw = next((matrix for matrix in spectrum.matrices if matrix.scaling == "raw" and matrix.ridge == 0), None)
-    unit = next((matrix for matrix in spectrum.matrices if matrix.scaling == "unit_diagonal" and matrix.ridge == 0), None)
-    return {
-        "condition_number": math.nan if raw is None else _infinite_if_null(raw.condition_number),
-        "unit_condition_number": math.nan if unit is None else _infinite_if_null(unit.condition_number),
-        "numerical_rank": None if raw is None else raw.numerical_rank,
-        "lambda_max": None if raw is None else raw.lambda_max,
-        "lambda_min": None if raw is None else raw.lambda_min,
-        "effective_dimension": spectrum.effective_dimension,
-        "double_constant_bound": spectrum.double_constant_bound,
-    }
+    names = ("double_constant_bound", "mean_off_diagonal", "effective_dimension")
+    row: dict[str, Any] = {name: getattr(spectrum, name) for name in names}
+    bare = {matrix.scaling: matrix for matrix in spectrum.matrices if matrix.ridge == 0.0}
+    if raw := bare.get("raw"):
+        row |= {name: getattr(raw, name) for name in ("lambda_max", "lambda_min", "numerical_rank")}
+        row["condition_number"] = _condition(raw)
+    if unit := bare.get("unit_diagonal"):
+        row["unit_condition_number"] = _condition(unit)
+    return row
 
 
-def _convergence_columns(record: CellRecord) -> dict[str, Any]:
-    convergence = record.convergence
-    if convergence is None:
+def _condition(matrix: MatrixSpectrum) -> float:
+    return math.inf if matrix.condition_number is None else matrix.condition_number
+
+
+def _convergence(record: CellRecord) -> dict[str, Any]:
+    measured = record.convergence
+    if measured is None:
         return {}
-    return {
-        "convergence": convergence.source,
-        "learning_rate": convergence.learning_rate,
-        "momentum": convergence.momentum,
-        "iterations_90": _infinite_if_null(convergence.iterations_90),
-        "iterations_99": _infinite_if_null(convergence.iterations_99),
-        "iterations_99_9": _infinite_if_null(convergence.iterations_99_9),
-        "last_step": convergence.last_step,
-    }
+    names = ("iterations_90", "iterations_99", "iterations_99_9")
+    reached = {name: math.inf if getattr(measured, name) is None else float(getattr(measured, name)) for name in names}
+    settings = {name: getattr(measured, name) for name in ("last_step", "learning_rate", "momentum", "predicted_rate", "measured_rate")}
+    return {**reached, **settings, "convergence": measured.source}
 
 
-def _cost_columns(record: CellRecord) -> dict[str, Any]:
-    memory = record.peak_memory
-    phases = {f"seconds_{name.replace(' ', '_')}": seconds for name, seconds in record.phases.items()}
-    return {"seconds": sum(record.phases.values()), **phases, "peak_memory": None if memory is None else memory.host_bytes}
+def _costs(record: CellRecord) -> dict[str, Any]:
+    row: dict[str, Any] = {f"seconds_{phase.replace(' ', '_')}": seconds for phase, seconds in record.phases.items()}
+    if record.phases:
+        row["seconds"] = sum(seconds for phase, seconds in record.phases.items() if phase not in NOT_COUNTED_PHASES)
+    if record.peak_memory is not None:
+        row |= {"peak_memory": record.peak_memory.host_bytes, "peak_device_memory": record.peak_memory.device_bytes}
+    return row
 
 
-def _infinite_if_null(value: float | None) -> float:
-    return math.inf if value is None else float(value)
+def _choices(record: CellRecord) -> dict[str, Any]:
+    return {f"chosen_{choice.name}": choice.value for choice in record.method.choices}
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -37,11 +37,13 @@ def _only_json(value: Any) -> Any:
         return [_only_json(entry) for entry in value]
     if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise ValueError(f"a record holds text, finite numbers, true, false, null, lists and dictionaries of them, but this is {ascii(value)[:80]}")
+    raise ValueError(f"a record holds text, finite numbers, true, false, null, lists and dictionaries, but this is {ascii(value)[:80]}")
 
 
 RecordKey = Annotated[
-    str, AfterValidator(_readable_key), Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of what decides the result, in hexadecimal")
+    str,
+    AfterValidator(_readable_key),
+    Field(description="SHA-256 of what decides the result, in hexadecimal", json_schema_extra={"pattern": "^[0-9a-f]{64}$"}),
 ]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_only_json)]
 FreeText = Annotated[str, AfterValidator(without_folders)]
@@ -185,7 +187,9 @@ class Convergence(Model):
     iterations_99: int | None
     iterations_99_9: int | None
     last_step: int | None = Field(default=None, description="misses are censored here; null where the limit is known exactly")
-    predicted_rate: float | None = Field(default=None, description="loss factor per step in the slowest direction, (1 - lambda_min/lambda_max)^2")
+    predicted_rate: float | None = Field(
+        default=None, description="loss factor per step in the slowest direction: (1 - lambda_min/lambda_max)^2"
+    )
     measured_rate: float | None = Field(default=None, description="loss factor per step over the last half of the curve")
 
 

@@ -60,7 +60,8 @@ class ResultStore:
         """Store the record, in place of an older one with the same key. Returns the file's path. Raises SkipbenchError if it cannot."""
         content = strict_json.to_text(record.model_dump(mode="json")).encode()
         if len(content) > LARGEST_FILE_BYTES:
-            raise SkipbenchError(f"record {record.key[:KEY_DIGITS]} has {len(content)} bytes, but at most {LARGEST_FILE_BYTES} are read back: thin its curve")
+            limit = f"at most {LARGEST_FILE_BYTES} are read back: thin its curve"
+            raise SkipbenchError(f"record {record.key[:KEY_DIGITS]} has {len(content)} bytes, but {limit}")
         older = self._names_of(record.key)
         path = self.folder / (older[0] if older else file_name(record))
         try:
@@ -69,7 +70,8 @@ class ResultStore:
                 _set_aside(path)
             _replace_atomically(path, content)
         except OSError as error:
-            raise SkipbenchError(f"results folder {shown_name(str(self.folder), 200)}: record not written ({error.strerror or error})") from error
+            where = f"results folder {shown_name(str(self.folder), 200)}"
+            raise SkipbenchError(f"{where}: record {record.key[:KEY_DIGITS]} not written ({error.strerror or error})") from error
         self._listed_at_ns = -1
         return path
 
@@ -171,7 +173,7 @@ def read_record(path: Path) -> Record:
         raise SkipbenchError(f"{where} is no record: it has no schema_version")
     if value["schema_version"] != SCHEMA_VERSION:
         found = shown(value["schema_version"], 40)
-        raise SkipbenchError(f"{where} has schema_version {found}, but this skipbench reads {SCHEMA_VERSION}: use the version that wrote it")
+        raise SkipbenchError(f"{where} has schema_version {found}, but this skipbench reads {SCHEMA_VERSION}: update skipbench")
     try:
         return RECORD_ADAPTER.validate_python(value)
     except ValidationError as error:
@@ -244,4 +246,5 @@ def _set_aside(path: Path) -> None:
     numbers = itertools.count(1)
     aside = next(name for n in numbers if not (name := path.with_name(f"{path.name}.aside-{n}")).exists())
     os.replace(path, aside)
-    warnings.warn(f"{shown_name(path.name, 200)} was not the record that belongs there, and is kept as {shown_name(aside.name, 200)}", StoreWarning, stacklevel=3)
+    kept = f"is kept as {shown_name(aside.name, 200)}"
+    warnings.warn(f"{shown_name(path.name, 200)} was not the record that belongs there, and {kept}", StoreWarning, stacklevel=3)

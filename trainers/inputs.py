@@ -78,7 +78,7 @@ def encoded(estimator: Any, labels: NDArray[Any], *, argument: str) -> Codes:
     known = np.isin(labels, estimator.classes_)
     if not known.all():
         raise SkipbenchError(
-            f"{type(estimator).__name__}: {argument} has the label {shown(labels[~known][0])}, but the training data only has "
+            f"{type(estimator).__name__}: {argument} has the label {shown(labels[~known][:1].tolist()[0])}, but the training data only has "
             f"{shown(estimator.classes_.tolist())}: use a split whose training part holds every class"
         )
     return np.searchsorted(estimator.classes_, labels).astype(np.int64)

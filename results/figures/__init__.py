@@ -1,1 +1,21 @@
+"""Figures: each a function from the table of records to a matplotlib figure, or to None where there is nothing to draw."""
 
+from skipbench.results.figures.comparisons import kernel_against_network_figure, residual_against_plain_figure
+from skipbench.results.figures.convergence import iterations_figure, run_times_figure
+from skipbench.results.figures.files import FIGURES, write_figures
+from skipbench.results.figures.overview import overview_figure
+from skipbench.results.figures.ranking import ranking_figure
+from skipbench.results.figures.style import save_svg, svg_text
+
+__all__ = [
+    "FIGURES",
+    "iterations_figure",
+    "kernel_against_network_figure",
+    "overview_figure",
+    "ranking_figure",
+    "residual_against_plain_figure",
+    "run_times_figure",
+    "save_svg",
+    "svg_text",
+    "write_figures",
+]

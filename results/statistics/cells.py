@@ -24,14 +24,21 @@ def current_cells(frame: pd.DataFrame) -> pd.DataFrame:
     return cells.sort_values([*CELL_IDENTITY, "key"], kind="stable").reset_index(drop=True)
 
 
+def joined(cells: pd.DataFrame, columns: list[str]) -> pd.Series[Any]:
+    """Several columns as one text a row, for counting what differs."""
+    rows = cells[columns].itertuples(index=False)
+    return pd.Series(["|".join(map(str, row)) for row in rows], index=cells.index, dtype="object")
+
+
 def ok_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells that finished and have a test accuracy."""
     return cells[(cells["status"] == "ok") & cells["accuracy"].notna()]
 
 
 def _method_labels(cells: pd.DataFrame) -> pd.Series[Any]:
-    """The label; where two methods share it, also the width, the kernel, the type or the first digits of the method's key."""
-    labels = cells["label"].fillna("?")
+    """The newest label of a method; where two share it, also the kernel, the width, the type or the first digits of its key."""
+    newest = cells.sort_values(["created", "key"], kind="stable").drop_duplicates("method_key", keep="last")
+    labels = cells["method_key"].map(newest.set_index("method_key")["label"]).fillna("?")
     for column in ("kernel", "width", "dtype"):
         shared = _is_shared(labels, cells["method_key"]) & cells[column].notna()
         tells_apart = cells.groupby(labels)[column].transform("nunique") > 1
@@ -45,7 +52,7 @@ def _dataset_labels(cells: pd.DataFrame) -> pd.Series[Any]:
     """The name; where two variants share it, also the sizes, the protocol, the first digits of the hash and the preprocessing."""
     names = cells["dataset"].fillna("?")
     sizes = "n=" + (cells["n_train"] + cells["n_validation"] + cells["n_test"]).astype(str)
-    identity = cells[DATASET_IDENTITY].astype(str).agg("|".join, axis=1) if len(cells) else names
+    identity = joined(cells, DATASET_IDENTITY)
     labels = names
     for addition in (sizes, cells["protocol"], cells["dataset_sha256"].str[:8]):
         shared = _is_shared(labels, identity)

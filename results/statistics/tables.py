@@ -7,67 +7,144 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from skipbench.results.statistics.ranking import RankedMethod, Ranking
+from skipbench.results.statistics.cells import current_cells, ok_cells
+from skipbench.results.statistics.ranking import RankedMethod, Ranking, RankingBlock
+from skipbench.results.words import (
+    accuracy_text,
+    block_caption,
+    block_title,
+    counted,
+    interval_text,
+    number_text,
+    position_text,
+    printable,
+    statuses_text,
+)
+
+LEGEND = (
+    "accuracy in %: mean over data sets ± standard deviation over splits and seeds. rank 95 %: where other data sets, splits and seeds "
+    "could put it. Methods that share a letter under ties cannot be told apart."
+)
 
 
-def caption(ranking: Ranking) -> str:
-    """What was compared, in one sentence, and what was left out."""
-    sets = f"{len(ranking.datasets)} data set{'s' if len(ranking.datasets) != 1 else ''}"
-    sentence = f"{len(ranking.methods)} methods on {ranking.inputs}, {sets} ({', '.join(ranking.datasets)}), {ranking.units} splits that all finished"
-    if ranking.units_left_out:
-        sentence += f"; {ranking.units_left_out} splits left out because a method did not finish them"
-    if ranking.left_out:
-        sentence += f"; without any result: {', '.join(ranking.left_out)}"
-    return sentence
+_LEFT = (1, 4)  # columns of words: method and ties
 
 
-def print_rankings(console: Console, rankings: list[Ranking]) -> None:
-    """Print each ranking with its caption."""
-    for ranking in rankings:
-        console.print(Text(caption(ranking)))
-        table = Table("rank", "method", "accuracy", "spread", "interval", "group", box=None, pad_edge=False)
-        for column in (table.columns[0], *table.columns[2:5]):
-            column.justify = "right"
-        for place, method in enumerate(ranking.methods, start=1):
-            table.add_row(str(place), Text(_named(method)), f"{method.accuracy:.3f}", f"{method.spread:.3f}", _interval(method), method.group)
-        console.print(table)
+def print_ranking(console: Console, ranking: Ranking) -> None:
+    """Print each block with what it compares and what it leaves out; a bordered table in a terminal, plain columns elsewhere."""
+    if not ranking.n_cells:
+        console.print("No records yet.")
+        return
+    for block in ranking.blocks:
+        console.print(Text(block_title(block), style="bold"))
+        console.print(Text(block_caption(block)), soft_wrap=True)
+        _print_block(console, block)
+        for line in left_out_lines(block):
+            console.print(Text(line), soft_wrap=True)
+        console.print(Text(block.note), soft_wrap=True)
         console.print()
-    if not rankings:
-        console.print("No finished cells to rank yet.")
+    if not ranking.blocks:
+        console.print("No cell finished, so there is nothing to rank.")
     else:
-        console.print(
-            "accuracy: mean over data sets; spread: standard deviation over splits and seeds; interval: 95 % of the rank by bootstrap; "
-            "methods of one group cannot be told apart from its first.",
-            soft_wrap=True,
-        )
+        console.print(Text(LEGEND), soft_wrap=True)
+    console.print(Text(status_line(ranking)), soft_wrap=True)
 
 
-def markdown(rankings: list[Ranking], frame: pd.DataFrame) -> str:
-    """Rankings as Markdown tables, with the kernels' condition numbers and iterations (medians over splits)."""
-    lines: list[str] = []
-    for ranking in rankings:
-        lines += [f"{caption(ranking)}:", "", "| method | accuracy | spread | rank interval | group | condition number | iterations to 99 % |"]
-        lines += ["|---|---:|---:|---:|---|---:|---:|"]
-        part = frame[(frame["inputs"] == ranking.inputs) & (frame["status"] == "ok")]
-        for method in ranking.methods:
-            cells = part[part["label"] == method.label]
-            medians = [_median(cells, column) for column in ("condition_number", "iterations_99")]
-            values = [_named(method), f"{method.accuracy:.3f}", f"{method.spread:.3f}", _interval(method), method.group, *medians]
-            lines.append("| " + " | ".join(value.replace("|", "\\|") for value in values) + " |")
-        lines.append("")
-    return "\n".join(lines)
+def status_line(ranking: Ranking) -> str:
+    """`120 cells: 118 ok, 2 timeout.` and how many were superseded."""
+    line = f"{counted(ranking.n_cells, 'cell')}: {statuses_text(ranking.statuses) or 'none'}."
+    if ranking.n_superseded:
+        line += f" {counted(ranking.n_superseded, 'record')} of earlier runs of the same cells count nowhere."
+    return line
 
 
-def _median(cells: pd.DataFrame, column: str) -> str:
-    if column not in cells or not cells[column].notna().any():
-        return ""
-    value = float(cells[column].median())
-    return "never" if value == float("inf") and column.startswith("iter") else "infinite" if value == float("inf") else f"{value:.3g}"
+def left_out_lines(block: RankingBlock) -> list[str]:
+    """One line for each method and each data set's splits that the ranking leaves out, and why."""
+    lines = []
+    for method in block.left_out_methods:
+        mean = "" if method.mean_accuracy is None else f", mean accuracy of what finished {accuracy_text(method.mean_accuracy)}"
+        done = f"complete on {method.n_complete} of {counted(block.n_splits, 'split')}"
+        lines.append(f"not ranked: {printable(method.label)}: {done} ({statuses_text(method.statuses)}){mean}")
+    for split in block.left_out_splits:
+        missing = ", ".join(printable(label) for label in split.missing[:3]) + (", …" if len(split.missing) > 3 else "")
+        lines.append(f"left out: {printable(split.dataset)}, split {split.split}: not finished by {missing}")
+    return lines
+
+
+def _print_block(console: Console, block: RankingBlock) -> None:
+    headers = ["rank", "method", "accuracy", "rank 95 %", "ties"]
+    many = len(block.datasets) > 1
+    if many:
+        headers += ["mean rank", "P90", "P95", "PMA"]
+    rows = [_cells_of(method, many=many) for method in block.methods]
+    if not console.is_terminal:
+        for line in _aligned([headers, *rows]):
+            console.print(Text(line), soft_wrap=True)
+        return
+    table = Table(box=None if console.width < 60 else Table().box, pad_edge=False)
+    for column, header in enumerate(headers):
+        table.add_column(header, justify="left" if column in _LEFT else "right", overflow="fold", no_wrap=header != "method")
+    for row in rows:
+        table.add_row(*(Text(text) for text in row))
+    console.print(table)
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    """Columns of equal width, as plain text of any length."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = []
+    for line in lines:
+        entries = zip(line, widths, strict=True)
+        padded.append([text.ljust(width) if column in _LEFT else text.rjust(width) for column, (text, width) in enumerate(entries)])
+    return ["  ".join(entries).rstrip() for entries in padded]
+
+
+def _cells_of(method: RankedMethod, *, many: bool) -> list[str]:
+    row = [
+        position_text(method),
+        _named(method),
+        accuracy_text(method.mean_accuracy, method.spread),
+        interval_text(method.position_interval),
+        method.group_letters,
+    ]
+    if many:
+        row += [f"{method.mean_rank:.2f}", accuracy_text(method.p90), accuracy_text(method.p95), accuracy_text(method.pma)]
+    return row
 
 
 def _named(method: RankedMethod) -> str:
-    return method.label + (f" ({method.not_ok} cells not ok)" if method.not_ok else "")
+    return printable(method.label) + (f" ({statuses_text(method.not_ok)})" if method.not_ok else "")
 
 
-def _interval(method: RankedMethod) -> str:
-    return str(method.rank_low) if method.rank_low == method.rank_high else f"{method.rank_low}-{method.rank_high}"
+def markdown_ranking(ranking: Ranking, frame: pd.DataFrame) -> str:
+    """The ranking as Markdown: accuracy on every data set and, for kernels, condition number and iterations (medians over cells)."""
+    cells = ok_cells(current_cells(frame))
+    parts = [_markdown_block(block, cells) for block in ranking.blocks]
+    return "\n".join(parts) if parts else "No finished cells.\n"
+
+
+def _markdown_block(block: RankingBlock, cells: pd.DataFrame) -> str:
+    names = [printable(name, 40) for name in block.datasets]
+    headers = ["rank", "method", *names, *(["mean"] if len(names) > 1 else [])]
+    headers += ["rank 95 %", "ties", "condition number", "iterations to 99 %"]
+    own = cells[(cells["suite"] == block.suite) & cells["dataset_label"].isin(block.datasets)]
+    lines = [f"**{block_title(block)}.** {block_caption(block)} {block.note}", "", _row(headers)]
+    lines.append(_row(["---:", "---", *["---:"] * (len(headers) - 2)]))
+    for method in block.methods:
+        measured = own[own["method_label"] == method.label]
+        scores = [accuracy_text(score.mean, score.spread) for score in method.scores]
+        mean = [accuracy_text(method.mean_accuracy)] if len(names) > 1 else []
+        medians = [_median(measured["condition_number"], "singular"), _median(measured["iterations_99"], "not reached")]
+        standing = [interval_text(method.position_interval), method.group_letters]
+        lines.append(_row([position_text(method), _named(method), *scores, *mean, *standing, *medians]))
+    lines += ["", *(f"{line}  " for line in left_out_lines(block))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _median(values: pd.Series, infinite: str) -> str:
+    known = values.dropna()
+    return number_text(float(known.median()), infinite=infinite) if len(known) else "-"
+
+
+def _row(entries: list[str]) -> str:
+    return "| " + " | ".join(entry.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for entry in entries) + " |"

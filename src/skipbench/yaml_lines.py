@@ -69,7 +69,7 @@ def _text(path: Path) -> str:
         raise SkipbenchError(f"{path.name}, line {line}: byte {error.start} is not UTF-8 text") from error
 
 
-def _line_of(mark: yaml.Mark | None) -> int:
+def _line_of(mark: Any) -> int:  # yaml.Mark of its C or Python reader, or None
     return 1 if mark is None else mark.line + 1
 
 

@@ -1,0 +1,30 @@
+"""All figures of a table of records as SVG files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from skipbench.results.figures.comparisons import kernel_against_network_figure, residual_against_plain_figure
+from skipbench.results.figures.convergence import iterations_figure, run_times_figure
+from skipbench.results.figures.overview import overview_figure
+from skipbench.results.figures.ranking import ranking_figure
+from skipbench.results.figures.style import save_svg
+
+FIGURES: dict[str, Callable[[pd.DataFrame], Figure | None]] = {
+    "overview": overview_figure,
+    "ranking": ranking_figure,
+    "kernel-against-network": kernel_against_network_figure,
+    "residual-against-plain": residual_against_plain_figure,
+    "iterations": iterations_figure,
+    "run-times": run_times_figure,
+}
+
+
+def write_figures(frame: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write each figure that has something to show as NAME.svg into the folder; returns their paths."""
+    drawn = {name: draw(frame) for name, draw in FIGURES.items()}
+    return [save_svg(figure, folder / f"{name}.svg") for name, figure in drawn.items() if figure is not None]

@@ -1,0 +1,95 @@
+"""Write the page: figures, tables and every record in one HTML file that works without a network."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from skipbench.checks import SkipbenchError, shown_name
+from skipbench.results.figures import (
+    iterations_figure,
+    kernel_against_network_figure,
+    ranking_figure,
+    residual_against_plain_figure,
+    run_times_figure,
+)
+from skipbench.results.frame import records_frame
+from skipbench.results.record import AnyRecord
+from skipbench.results.site import sections
+from skipbench.results.site.embedding import inline_svg, json_for_script
+from skipbench.results.site.record_table import record_table
+from skipbench.results.statistics.comparisons import kernel_against_network, residual_against_plain
+from skipbench.results.statistics.ranking import rank_methods
+
+PAGE_NAME = "index.html"
+
+
+def write_report(records: pd.DataFrame | Iterable[AnyRecord], out: str | os.PathLike[str]) -> Path:
+    """Write the page of some records and return its path.
+
+    records: the table of `load_records`, or cell records. out: a folder, in which the page is index.html, or a path that ends in
+    .html. The page appears all at once. Raises SkipbenchError where it cannot be written.
+    """
+    frame = records if isinstance(records, pd.DataFrame) else records_frame(records)
+    place = Path(out)
+    path = place if place.suffix.lower() in (".html", ".htm") else place / PAGE_NAME
+    page = render_report(frame)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(page, encoding="utf-8", newline="\n")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise SkipbenchError(f"page {shown_name(str(path), 200)} cannot be written ({error.strerror or error}): use --out DIR") from error
+    return path
+
+
+def render_report(frame: pd.DataFrame) -> str:
+    """The page as text; equal tables give equal pages."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html").render(_content(frame))
+
+
+def _content(frame: pd.DataFrame) -> dict[str, Any]:
+    ranking = rank_methods(frame)
+    kernels, skips = kernel_against_network(frame), residual_against_plain(frame)
+    return {
+        "style": Markup(_asset("report.css")),
+        "script": Markup(_asset("report.js")),
+        "summary": sections.summary(frame, ranking),
+        "blocks": [sections.ranking_block(block) for block in ranking.blocks],
+        "ranking_figure": inline_svg(ranking_figure(frame, ranking), "ranking", "Accuracy of every ranked method with its interval"),
+        "kernels": [sections.comparison(entry) for entry in kernels],
+        "kernels_figure": inline_svg(kernel_against_network_figure(frame), "kernels", "Accuracy of networks against that of kernels"),
+        "skips": [sections.comparison(entry) for entry in skips],
+        "skips_figure": inline_svg(residual_against_plain_figure(frame), "skips", "Accuracy with skip connections minus without"),
+        "conditions": sections.conditions(frame),
+        "condition_sentence": sections.condition_sentence(frame),
+        "conditions_figure": inline_svg(iterations_figure(frame), "iterations", "Iterations of gradient descent against condition number"),
+        "times": sections.run_times(frame),
+        "times_sentence": sections.run_times_sentence(frame),
+        "times_figure": inline_svg(run_times_figure(frame), "times", "Seconds of one cell for each method"),
+        "records": Markup(json_for_script(record_table(frame))),
+        "n_records": len(frame),
+    }
+
+
+def _template(name: str) -> str:
+    return files("skipbench.results.site").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _asset(name: str) -> str:
+    return files("skipbench.results.site").joinpath("assets", name).read_text(encoding="utf-8")

@@ -11,7 +11,9 @@ import torch
 from skipbench.architecture import Architecture
 from skipbench.kernels.kernel_matrices import kernel_matrices
 
-_CALIBRATION_SECONDS = 0.4
+_CALIBRATION_SECONDS = 0.1
+_LONGEST_SECONDS = 2.0
+_GROWTH = 1.3
 _FIRST_INPUTS = {True: 4, False: 64}
 _LARGEST_CALIBRATION = {True: 64, False: 1024}
 
@@ -35,14 +37,19 @@ def kernel_cost(
 
 @lru_cache(maxsize=256)
 def pairs_per_second(arch: Architecture, input_shape: tuple[int, ...], dtype: torch.dtype) -> float:
-    """Pairs of inputs a second, measured on random inputs: twice as many each time until the call takes 0.4 s."""
+    """Pairs of inputs a second, measured on random inputs: twice as many each time until the rate no longer grows.
+
+    A few pairs do not fill a block, so that calls, not arithmetic, would be measured.
+    """
     generator = torch.Generator().manual_seed(0)
-    n = _FIRST_INPUTS[arch.is_convolutional]
+    n, rate = _FIRST_INPUTS[arch.is_convolutional], 0.0
     while True:
         x = torch.randn(n, *input_shape, generator=generator)
         start = time.perf_counter()
         kernel_matrices(arch, x, dtype=dtype)
         seconds = time.perf_counter() - start
-        if seconds > _CALIBRATION_SECONDS or n >= _LARGEST_CALIBRATION[arch.is_convolutional]:
-            return n * (n + 1) / 2 / seconds
+        before, rate = rate, n * (n + 1) / 2 / seconds
+        has_settled = seconds > _CALIBRATION_SECONDS and rate < _GROWTH * before
+        if has_settled or seconds > _LONGEST_SECONDS or n >= _LARGEST_CALIBRATION[arch.is_convolutional]:
+            return rate
         n *= 2

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from skipbench.checks import SkipbenchError
+from skipbench.cli.terminal import make_console
 from skipbench.environment import available_cores
 from skipbench.results.store import ResultStore
 from skipbench.runner.estimate import Estimate, estimate_plan, total_seconds
@@ -51,7 +52,7 @@ def run(
     retry: Annotated[Retry | None, typer.Option(help="Run again what failed before.")] = None,
 ) -> None:
     """Compute the cells of SUITE that the results do not hold yet, and write a record for each."""
-    console = Console(highlight=False)
+    console = make_console()
     suite_file = load_suite(suite)
     selection = Selection(tuple(dataset or ()), tuple(method or ()), seeds)
     options = RunOptions(
@@ -77,14 +78,14 @@ def estimate(
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Say what running SUITE will take: cells, time and memory of what is still to compute. Runs no cell."""
-    console = Console(highlight=False)
+    console = make_console()
     suite_file = load_suite(suite)
     selection = Selection(tuple(dataset or ()), tuple(method or ()), seeds)
     where = str(resolve_device(device))
     plan = make_plan(suite_file, selection, ResultStore(results / suite_file.suite.name), device=where, command="")
     workers = _checked_jobs(jobs) or max(1, min(available_cores(), len(plan.groups)))
     with console.status("measuring the speed of this machine"):
-        estimates = estimate_plan(plan)
+        estimates = estimate_plan(plan, threads=max(1, available_cores() // workers))
     _print_estimates(console, estimates)
     total = readable_seconds(total_seconds(estimates, workers))
     memory = workers * max((row.bytes for row in estimates), default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,8 +37,20 @@ class Estimate:
     bytes: int
 
 
-def estimate_plan(plan: Plan) -> list[Estimate]:
-    """Estimates of all cells still to compute, one for each data set and method, in the suite's order."""
+def estimate_plan(plan: Plan, *, threads: int) -> list[Estimate]:
+    """Estimates of all cells still to compute, one for each data set and method, in the suite's order.
+
+    threads: how many a worker will have; the measurements are made with as many.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return _estimates(plan)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _estimates(plan: Plan) -> list[Estimate]:
     table: dict[tuple[str, str], Estimate] = {}
     paid: set[str] = set()
     for item in (item for group in plan.groups for item in group):
@@ -90,9 +102,7 @@ def _eigendecomposition_seconds() -> float:
     matrix = torch.randn(_CALIBRATION_MATRIX, _CALIBRATION_MATRIX, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     gram = matrix @ matrix.T
     torch.linalg.eigh(gram[:50, :50])  # the first call loads the library
-    start = time.perf_counter()
-    torch.linalg.eigh(gram)
-    return time.perf_counter() - start
+    return _fastest(lambda: torch.linalg.eigh(gram))
 
 
 def _network_seconds(cell: Cell, dataset: Dataset) -> float:
@@ -109,9 +119,14 @@ def _network_seconds(cell: Cell, dataset: Dataset) -> float:
 def _row_seconds(arch: Architecture, width: int, input_shape: tuple[int, ...], outputs: int) -> float:
     network = build_network(arch, width=width, input_shape=input_shape, outputs=outputs, seed=0)
     x = torch.randn(_CALIBRATION_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
-    best = float("inf")
-    for _ in range(3):
+    return _fastest(lambda: network(x).square().sum().backward()) / _CALIBRATION_ROWS
+
+
+def _fastest(call: Callable[[], object], repeats: int = 3) -> float:
+    """Seconds of the fastest of some calls: other work on the machine only ever adds."""
+    seconds = []
+    for _ in range(repeats):
         start = time.perf_counter()
-        network(x).square().sum().backward()
-        best = min(best, time.perf_counter() - start)
-    return best / _CALIBRATION_ROWS
+        call()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from skipbench.results.statistics.ranking import RankedMethod, RankingBlock
-
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control, direction, surrogate and unassigned characters
 
 
@@ -65,11 +63,6 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def position_text(method: RankedMethod) -> str:
-    """`3` or, for equal accuracies, `3.5`."""
-    return f"{method.position:g}"
-
-
 def interval_text(interval: tuple[int, int] | None) -> str:
     """`2–5`, `3`, or `-` where nothing could be drawn again."""
     if interval is None:
@@ -80,25 +73,3 @@ def interval_text(interval: tuple[int, int] | None) -> str:
 def statuses_text(statuses: dict[str, int]) -> str:
     """`2 timeout, 1 failed`."""
     return ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()))
-
-
-def block_title(block: RankingBlock) -> str:
-    """`Suite quick, vectors`."""
-    return f"Suite {printable(block.suite)}, {printable(block.inputs)}"
-
-
-def block_caption(block: RankingBlock) -> str:
-    """What was compared on what, and what was left out, in one or two sentences."""
-    names = ", ".join(printable(name, 40) for name in block.datasets[:8]) + (", …" if len(block.datasets) > 8 else "")
-    sentence = (
-        f"{counted(len(block.methods), 'method')} on {counted(len(block.datasets), 'data set')} ({names}), "
-        f"{counted(block.n_splits, 'split')}, {counted(block.n_cells, 'cell')}: every method finished every one of them."
-    )
-    if block.n_cells_left_out:
-        reasons = []
-        if block.left_out_methods:
-            reasons.append(counted(len(block.left_out_methods), "method"))
-        if block.left_out_splits:
-            reasons.append(counted(len(block.left_out_splits), "split"))
-        sentence += f" Left out: {counted(block.n_cells_left_out, 'cell')}" + (f" of {' and '.join(reasons)}." if reasons else ".")
-    return sentence

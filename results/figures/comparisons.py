@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skipbench.results.figures.style import COLORS, INK, SKIPS, drawn_name, figure_style, new_figure, percent_axis
+from skipbench.results.figures.style import COLORS, INK, drawn_name, figure_style, new_figure, percent_axis
 from skipbench.results.statistics.comparisons import Comparison, kernel_against_network, residual_against_plain
 
 MOST_ROWS = 30
@@ -73,7 +73,7 @@ def draw_residual_against_plain(axis: Axes, compared: Sequence[Comparison], *, m
     """One row for each pair, in their order; right of the line skip connections help."""
     shown = list(compared)[:most]
     for row, comparison in enumerate(shown):
-        color = SKIPS["residual"] if comparison.difference >= 0 else SKIPS["plain"]
+        color = COLORS["residual"] if comparison.difference >= 0 else COLORS["plain"]
         if comparison.interval is not None:
             axis.plot([100 * end for end in comparison.interval], [row, row], color=color, linewidth=2.5, alpha=0.4, solid_capstyle="round")
         if len(comparison.by_dataset) > 1:
@@ -83,9 +83,9 @@ def draw_residual_against_plain(axis: Axes, compared: Sequence[Comparison], *, m
     axis.axvline(0, color=INK, linewidth=0.8)
     reach = max(1.0, *(abs(100 * entry.difference) for comparison in shown for entry in comparison.by_dataset)) * 1.6
     axis.set_xlim(-reach, reach)  # an interval of two data sets may be far wider: it then runs out of the picture
-    axis.set_yticks(range(len(shown)), [f"{drawn_name(c.first, 40)}\n{c.inputs}, {c.what}" for c in shown], fontsize=8)
+    axis.set_yticks(range(len(shown)), [f"{drawn_name(c.first, 52)}\n{c.inputs}, {c.what}" for c in shown], fontsize=8)
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
-    axis.set_xlabel("accuracy with skip connections minus without, percentage points (bar: 95 %)")
+    axis.set_xlabel("accuracy gained by skip connections, points (bar: 95 %)")
     more = f"; {len(compared) - most} more pairs in the table" if len(compared) > most else ""
     axis.set_title(f"Right of the line skip connections help{more}")

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skipbench.results.figures.style import COLORS, INK, MARKERS, SKIPS, drawn_name, figure_style, log_axis, new_figure
+from skipbench.results.figures.style import COLORS, INK, MARKERS, drawn_name, figure_style, log_axis, new_figure
 from skipbench.results.statistics.cells import current_cells, ok_cells
 
 REDUCTIONS = {"iterations_90": "90 %", "iterations_99": "99 %", "iterations_99_9": "99.9 %"}
@@ -48,7 +48,7 @@ def draw_iterations(axis: Axes, cells: pd.DataFrame, column: str) -> None:
         look: dict[str, Any] = {
             "marker": MARKERS.get(str(kernel), "D"),
             "linestyle": "none",
-            "color": SKIPS[kind],
+            "color": COLORS[kind],
             "markersize": 4.5,
             "alpha": 0.65,
         }

@@ -20,7 +20,7 @@ def overview_figure(frame: pd.DataFrame) -> Figure | None:
     blocks = rank_methods(frame).blocks
     if not blocks:
         return None
-    largest = max(blocks, key=lambda block: (len(block.methods), block.n_splits))
+    largest = max(blocks, key=lambda block: (block.n_cells, block.inputs))
     with figure_style():
         figure, (first, second, third, fourth) = new_figure(13.0, 9.0, rows=2, columns=2)
         draw_block(first, largest, most=_METHODS)
@@ -34,6 +34,7 @@ def overview_figure(frame: pd.DataFrame) -> Figure | None:
         if len(cells):
             draw_iterations(fourth, cells, "iterations_99")
             fourth.set_ylabel("iterations of gradient descent")
+            fourth.set_title("Iterations to 99 % loss reduction, kernels")
             fourth.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
         for axis, drawn in ((second, compared), (third, pairs), (fourth, len(cells))):
             if not drawn:

@@ -40,6 +40,8 @@ def draw_block(axis: Axes, block: RankingBlock, *, most: int = MOST_METHODS) -> 
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
     percent_axis(axis, "x")
+    left, right = axis.get_xlim()
+    axis.set_xlim(max(left, -0.01), min(right, 1.01))
     legend = "dot: mean over data sets, ticks: each of them, bar: 95 %" if len(block.datasets) > 1 else "bar: 95 %"
     axis.set_xlabel(f"test accuracy in % ({legend})")
     names = ", ".join(drawn_name(name, 24) for name in block.datasets[:5]) + (", …" if len(block.datasets) > 5 else "")

@@ -15,14 +15,21 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from skipbench.checks import SkipbenchError
 from skipbench.results.words import printable
 
 INK, GRID = "#1d2733", "#c9d1da"
-COLORS = {"kernel": "#3b6fd4", "network": "#d2691e", "baseline": "#7d8794", "nngp": "#2a9d8f", "ntk": "#3b6fd4"}
-SKIPS = {"residual": "#b8327a", "plain": "#5f7f3a"}
+SERIES = {  # the page has a brighter one of each for a dark background
+    "kernel": "#3b6fd4",
+    "network": "#d2691e",
+    "baseline": "#7d8794",
+    "nngp": "#2a9d8f",
+    "residual": "#b8327a",
+    "plain": "#5f7f3a",
+}
+COLORS = {**SERIES, "ntk": SERIES["kernel"]}
 MARKERS = {"nngp": "s", "ntk": "o", "network": "^"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _SETTINGS: dict[Any, Any] = {  # of matplotlib's own names
@@ -108,7 +115,7 @@ def log_axis(axis: Axes, which: str) -> None:
     scale = getattr(axis, f"{which}axis")
     scale.set_major_locator(LogLocator(numticks=8))
     scale.set_major_formatter(FuncFormatter(lambda value, _: power_text(value)))
-    scale.set_minor_formatter(NullFormatter())
+    scale.set_minor_locator(NullLocator())
 
 
 def power_text(value: float) -> str:

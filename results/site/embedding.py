@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from skipbench.results.figures.style import GRID, INK, svg_text
+from skipbench.results.figures.style import GRID, INK, SERIES, svg_text
 
 _OUTSIDE = re.compile(r"^.*?(?=<svg\b)|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 _NAMESPACES = re.compile(r'\s+xmlns(?::\w+)?="[^"]*"')
@@ -33,5 +33,7 @@ def inline_svg(figure: Figure | None, name: str, title: str) -> Markup | None:
     svg = _NAMESPACES.sub("", svg).replace("xlink:href", "href")
     svg = _IDS.sub(rf"\g<1>{name}-\g<2>", svg)
     svg = svg.replace(INK, "var(--ink)").replace(GRID, "var(--rule)").replace("fill: #ffffff", "fill: none")
+    for series, color in SERIES.items():
+        svg = svg.replace(color, f"var(--series-{series})")
     heading = f'<svg role="img" aria-labelledby="{name}-title"'
     return Markup(re.sub(r"<svg\b([^>]*)>", rf'{heading}\1><title id="{name}-title">{escape(title)}</title>', svg, count=1).strip())

@@ -8,19 +8,17 @@ import pandas as pd
 from scipy import stats
 
 from skipbench.results.figures.convergence import conditioned_cells, timed_cells
+from skipbench.results.statistics.captions import block_caption, block_title, position_text
 from skipbench.results.statistics.cells import current_cells
 from skipbench.results.statistics.comparisons import Comparison
 from skipbench.results.statistics.ranking import RankedMethod, Ranking, RankingBlock
 from skipbench.results.statistics.tables import left_out_lines, status_line
 from skipbench.results.words import (
     accuracy_text,
-    block_caption,
-    block_title,
     counted,
     difference_text,
     interval_text,
     number_text,
-    position_text,
     printable,
     ratio_text,
     seconds_text,

@@ -6,7 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from skipbench.results.words import printable
+
 DATASET_IDENTITY = ["dataset", "dataset_sha256", "protocol", "n_train", "n_validation", "n_test"]
+LONGEST_NAME = 200
 CELL_IDENTITY = ["suite", "dataset_label", "split", "method_key", "seed", "data_seed", "order_seed"]
 
 
@@ -18,10 +21,17 @@ def current_cells(frame: pd.DataFrame) -> pd.DataFrame:
     the records decides nothing.
     """
     cells = frame.copy()
+    for name in ("suite", "label", "dataset", "kernel", "preprocessing"):
+        cells[name] = cells[name].map(_harmless, na_action="ignore")
     cells["dataset_label"] = _dataset_labels(cells)
     cells["method_label"] = _method_labels(cells)
     cells = cells.sort_values(["created", "key"], kind="stable").drop_duplicates(CELL_IDENTITY, keep="last")
     return cells.sort_values([*CELL_IDENTITY, "key"], kind="stable").reset_index(drop=True)
+
+
+def _harmless(name: str) -> str:
+    """A name from a record, cut where it is endless; a NUL character in it would also confuse pandas."""
+    return printable(name, LONGEST_NAME)
 
 
 def joined(cells: pd.DataFrame, columns: list[str]) -> pd.Series[Any]:

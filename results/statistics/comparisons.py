@@ -132,8 +132,8 @@ def _compared(cells: pd.DataFrame, pairs: Iterable[tuple[str, str, str, str]]) -
 def _side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """One row for each split that both finished: every number of either method, the mean over its seeds."""
     index, numbers = ["dataset_label", "split", "inputs"], ["accuracy", "condition_number", "iterations_99", "n_train", "n_test"]
-    means = [part.groupby(index)[numbers].mean() for part in (first, second)]
-    return means[0].join(means[1], how="inner", lsuffix="_first", rsuffix="_second").sort_index().reset_index()
+    one, other = (part.groupby(index)[numbers].mean().reset_index() for part in (first, second))
+    return one.merge(other, on=index, suffixes=("_first", "_second")).sort_values(index, ignore_index=True)
 
 
 def _comparison(suite: str, what: str, first: str, second: str, table: pd.DataFrame) -> Comparison:

@@ -7,16 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from skipbench.results.statistics.captions import block_caption, block_title, position_text
 from skipbench.results.statistics.cells import current_cells, ok_cells
 from skipbench.results.statistics.ranking import RankedMethod, Ranking, RankingBlock
 from skipbench.results.words import (
     accuracy_text,
-    block_caption,
-    block_title,
     counted,
     interval_text,
     number_text,
-    position_text,
     printable,
     statuses_text,
 )

@@ -129,7 +129,11 @@ def small_suite() -> list[CellRecord]:
                 gain = 0.02 * architecture.is_residual + 0.01 * split + 0.03 * (dataset == "wine")
                 for kernel, condition, steps in (("ntk", 1e3, (10, 40, 200)), ("nngp", 1e7, (60, 5000, None))):
                     accuracy = 0.9 + gain - 0.05 * (kernel == "nngp")
-                    changed = {"kernel": kernel, "condition_number": condition * (1 + split), "iterations": steps}
+                    changed = {
+                        "kernel": kernel,
+                        "condition_number": condition * (1 + split),
+                        "iterations": (steps[0], steps[1] * (1 + split), steps[2]),
+                    }
                     cells.append(cell(architecture=architecture, accuracy=accuracy, **changed, **common))
                 for seed in (0, 1):
                     trained = {"family": "network", "width": 64, "seed": seed, "iterations": (5, 100, None)}
@@ -137,13 +141,13 @@ def small_suite() -> list[CellRecord]:
     return cells
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")  # it keeps nothing, so that hypothesis may call it again and again
 def make_cell() -> Callable[..., CellRecord]:
     """`make_cell(dataset="wine", split=1, accuracy=0.8, ...)`: a cell record."""
     return cell
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_frame() -> Callable[[Iterable[CellRecord]], pd.DataFrame]:
     """The records table of some cells."""
     return records_frame

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import warnings
 
 import pytest
@@ -155,7 +154,7 @@ def test_reading_a_key_that_is_not_there_names_key_and_folder(store):
 def test_an_unwritable_folder_is_said_before_anything_is_computed(tmp_path):
     occupied = tmp_path / "file"
     occupied.write_text("")
-    with pytest.raises(SkipbenchError, match="cannot be written .* nothing was computed: name another one with --results DIR"):
+    with pytest.raises(SkipbenchError, match=r"cannot be written .* nothing was computed: name another one with --results DIR"):
         ResultStore(occupied / "store").check_writable()
 
 
@@ -205,19 +204,3 @@ def test_a_process_killed_before_the_rename_loses_only_its_own_record(store, mak
     assert done.returncode == -9
     assert len(files(store)) == 2  # the temporary file is there
     assert list(store.records()) == [record]
-
-
-def test_loading_takes_less_than_a_millisecond_a_record(store, make_cell):
-    curve = [{"step": step, "seconds": 0.1 * step, "loss": 1.0 / (step + 1), "accuracy": 0.5} for step in range(40)]
-    text = json.dumps(make_cell(curve=curve).model_dump(mode="json"))
-    store.folder.mkdir()
-    key = make_cell().key
-    for number in range(300):
-        (store.folder / f"r-{number:016x}.json").write_text(text.replace(json.loads(text)["key"], f"{number:064x}"))
-    assert key
-    fastest = float("inf")
-    for _ in range(3):  # the best of three: the machine may be busy
-        start = time.perf_counter()
-        assert sum(1 for _ in store.records()) == 300
-        fastest = min(fastest, time.perf_counter() - start)
-    assert fastest / 300 < 1e-3

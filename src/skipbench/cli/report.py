@@ -22,7 +22,9 @@ DEFAULT_PAGE = Path("results") / "runs" / "report"
 
 
 def report(
-    suite: Annotated[str | None, typer.Argument(help="Only this suite's records; all of them without it.", metavar="SUITE")] = None,
+    suite: Annotated[
+        str | None, typer.Argument(help="Only the records of this suite, or suite file; all of them without it.", metavar="SUITE")
+    ] = None,
     results: Annotated[
         list[Path] | None, typer.Option(help="A folder with records, instead of results/records and results/runs; may be repeated.")
     ] = None,
@@ -52,6 +54,8 @@ def _records(suite: str | None, results: Sequence[Path] | None) -> pd.DataFrame:
     present = sorted(frame["suite"].unique())
     if suite is None:
         return frame
+    if Path(suite).suffix in (".yaml", ".yml"):
+        suite = Path(suite).stem  # a suite is named by its file
     if suite not in present:
         where = "among the records in " + ", ".join(str(folder) for folder in results or DEFAULT_RESULTS)
         command = f"To compute its cells: skipbench run {_argument(suite)}"

@@ -19,7 +19,7 @@ def ranking_figure(frame: pd.DataFrame, ranking: Ranking | None = None) -> Figur
     if not blocks:
         return None
     with figure_style():
-        heights = [min(len(block.methods), MOST_METHODS) * _ROW_INCHES + 1.0 for block in blocks]
+        heights = [min(len(block.methods), MOST_METHODS) * _ROW_INCHES + 1.2 for block in blocks]
         figure, axes = new_figure(8.0, sum(heights), rows=len(blocks), heights=heights)
         for axis, block in zip(axes, blocks, strict=True):
             draw_block(axis, block)
@@ -46,7 +46,7 @@ def draw_block(axis: Axes, block: RankingBlock, *, most: int = MOST_METHODS) -> 
     axis.set_xlabel(f"test accuracy in % ({legend})")
     names = ", ".join(drawn_name(name, 24) for name in block.datasets[:5]) + (", …" if len(block.datasets) > 5 else "")
     left_out = f"; {len(block.methods) - most} more below" if len(block.methods) > most else ""
-    axis.set_title(f"{drawn_name(block.suite, 24)}: {names}{left_out}")
+    axis.set_title(f"{drawn_name(block.suite, 24)}: {names}{left_out}", pad=20)  # the legend stands below it
     families = [family for family in ("kernel", "network", "baseline") if any(method.family == family for method in shown)]
     for family in families:
         axis.plot([], [], "o", color=COLORS[family], label=family)

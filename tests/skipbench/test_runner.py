@@ -92,11 +92,11 @@ def test_failed_cells_are_left_alone_unless_a_retry_is_asked_for(command, suite_
 
 def test_a_cell_beyond_its_time_is_stopped_with_all_that_it_started(command, suite_file, tmp_path):
     suite_file("slow", "  - misbehaving: {deed: [sleep, nothing]}")
-    done = command("run", "slow.yaml", "--timeout", "2", "--jobs", "1")
+    done = command("run", "slow.yaml", "--timeout", "6", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     found = by_deed(tmp_path, "slow")
     assert found["sleep"].status == "timeout"
-    assert "longer than 2 s" in found["sleep"].reason
+    assert "longer than 6 s" in found["sleep"].reason
     assert found["nothing"].status == "ok"
     left = [process for process in psutil.process_iter(["cmdline"]) if "skipbench-child-of-a-cell" in (process.info["cmdline"] or [])]
     assert left == []

@@ -10,7 +10,7 @@ import pandas as pd
 
 from skipbench.results.statistics.cells import joined, ok_cells
 
-SEEDS = ["seed", "data_seed", "order_seed"]
+SEEDS = ["seed", "order_seed"]
 Unit = tuple[str, int]  # data set and split
 
 
@@ -19,6 +19,7 @@ class CommonBlock:
     """Methods and (data set, split) units with every cell finished; `cells` are those cells."""
 
     suite: str
+    setting: str  # the protocol, where the suite runs a data set by several
     inputs: str
     methods: tuple[str, ...]
     units: tuple[Unit, ...]
@@ -32,12 +33,12 @@ class CommonBlock:
 
 
 def common_blocks(cells: pd.DataFrame) -> Iterator[CommonBlock]:
-    """Split the cells of each suite and kind of input (vectors, images) into complete blocks, in that order.
+    """Split the cells of each suite, protocol (where it has several) and kind of input (vectors, images) into complete blocks.
 
     A method is complete on a split if each of the seeds that it has on that data set is `ok` there. The block is the set of
     methods and splits that `largest_block` finds; data sets of which it uses no split form further blocks.
     """
-    for (suite, inputs), group in cells.groupby(["suite", "inputs"], sort=True):
+    for (suite, setting, inputs), group in cells.groupby(["suite", "setting", "inputs"], sort=True):
         remaining = group
         while len(remaining):
             complete = completeness(remaining)
@@ -46,7 +47,7 @@ def common_blocks(cells: pd.DataFrame) -> Iterator[CommonBlock]:
                 break
             datasets = {dataset for dataset, _ in units}
             considered = remaining[remaining["dataset_label"].isin(datasets)]
-            yield CommonBlock(str(suite), str(inputs), methods, units, _inside(considered, methods, units), considered)
+            yield CommonBlock(str(suite), str(setting), str(inputs), methods, units, _inside(considered, methods, units), considered)
             remaining = remaining[~remaining["dataset_label"].isin(datasets)]
 
 

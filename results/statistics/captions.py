@@ -12,8 +12,9 @@ def position_text(method: RankedMethod) -> str:
 
 
 def block_title(block: RankingBlock) -> str:
-    """`Suite quick, vectors`."""
-    return f"Suite {printable(block.suite)}, {printable(block.inputs)}"
+    """`Suite quick, vectors`; with the protocol where the suite has several."""
+    setting = f", protocol {printable(block.setting)}" if block.setting else ""
+    return f"Suite {printable(block.suite)}{setting}, {printable(block.inputs)}"
 
 
 def block_caption(block: RankingBlock) -> str:

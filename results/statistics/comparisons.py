@@ -25,7 +25,7 @@ class PairedSplit:
     split: int
     first: float
     second: float
-    test_share: float  # n_test / n_train
+    test_share: float  # n_test / n_train; 0 for draws, which share next to no training rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _compared(cells: pd.DataFrame, pairs: Iterable[tuple[str, str, str, str]]) -
 
 def _side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """One row for each split that both finished: every number of either method, the mean over its seeds."""
-    index, numbers = ["dataset_label", "split", "inputs"], ["accuracy", "condition_number", "iterations_99", "n_train", "n_test"]
+    index, numbers = ["dataset_label", "split", "inputs"], ["accuracy", "condition_number", "iterations_99", "n_train", "n_test", "is_draw"]
     one, other = (part.groupby(index)[numbers].mean().reset_index() for part in (first, second))
     return one.merge(other, on=index, suffixes=("_first", "_second")).sort_values(index, ignore_index=True)
 
@@ -143,7 +143,7 @@ def _comparison(suite: str, what: str, first: str, second: str, table: pd.DataFr
             split=int(row["split"]),
             first=float(row["accuracy_first"]),
             second=float(row["accuracy_second"]),
-            test_share=float(row["n_test_first"]) / float(row["n_train_first"]),
+            test_share=0.0 if row["is_draw_first"] else float(row["n_test_first"]) / float(row["n_train_first"]),
         )
         for row in table.to_dict("records")
     )

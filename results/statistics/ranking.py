@@ -85,6 +85,7 @@ class RankingBlock:
     """A ranking on one complete common block: every method has every cell."""
 
     suite: str
+    setting: str  # the protocol, where the suite runs a data set by several
     inputs: str
     datasets: tuple[str, ...]
     n_splits: int  # (data set, split) pairs
@@ -131,6 +132,7 @@ def _ranking_block(block: CommonBlock, draws: int, seed: int) -> RankingBlock:
     methods = _ranked([block.methods[row] for row in order], repeats, block, draws, seed)
     return RankingBlock(
         suite=block.suite,
+        setting=block.setting,
         inputs=block.inputs,
         datasets=block.datasets,
         n_splits=len(block.units),
@@ -145,7 +147,7 @@ def _ranking_block(block: CommonBlock, draws: int, seed: int) -> RankingBlock:
 
 def _repeats(block: CommonBlock, dataset: str) -> Repeats:
     """The block's accuracies on one data set, methods in the block's order. Complete: each split has all seeds of a method."""
-    cells = block.cells[block.cells["dataset_label"] == dataset].sort_values(["split", "seed", "data_seed", "order_seed"])
+    cells = block.cells[block.cells["dataset_label"] == dataset].sort_values(["split", "seed", "order_seed"])
     n_splits = cells["split"].nunique()
     values = [cells.loc[cells["method_label"] == method, "accuracy"].to_numpy(dtype=float) for method in block.methods]
     return Repeats(tuple(accuracies.reshape(n_splits, -1) for accuracies in values))

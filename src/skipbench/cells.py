@@ -21,31 +21,45 @@ MOST_CELLS = 100_000
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """One method with one value for each parameter that the suite gives."""
+    """One method with one value for each parameter that the suite gives.
+
+    candidates: values of further parameters, among which the validation rows choose; empty where nothing is left to choose.
+    """
 
     name: str
     parameters: Mapping[str, Any]
+    candidates: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def variants(self) -> tuple[dict[str, Any], ...]:
+        """All parameters, once for each candidate."""
+        return tuple({**self.parameters, **candidate} for candidate in self.candidates or ({},))
 
     @property
     def architecture(self) -> Architecture | None:
-        """The architecture among the parameters, if there is one."""
+        """The architecture among the parameters; None where there is none, or where it is left to be chosen."""
         value: Architecture | None = self.parameters.get("architecture")
         return value
 
     def plain_parameters(self) -> dict[str, Any]:
-        """The parameters as plain JSON values."""
-        return {name: _plain(value) for name, value in sorted(self.parameters.items())}
+        """The parameters as plain JSON values, and the candidates under `choose`."""
+        chosen = {"choose": [_plain_mapping(candidate) for candidate in self.candidates]} if self.candidates else {}
+        return {**_plain_mapping(self.parameters), **chosen}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: a method fitted on one split of one data set, with one seed where the method draws random numbers."""
+    """One run: a method fitted on one split of one data set, with one seed where the method draws random numbers.
+
+    selection: the split on which hyper-parameters are chosen where that is not the same one (protocol `collection` of uci/NAME).
+    """
 
     data: DataEntry
     split: int
     method: MethodSpec
     method_label: str
     seed: int | None
+    selection: int | None = None
 
     @property
     def label(self) -> str:
@@ -61,9 +75,10 @@ class Cell:
     @property
     def sharing(self) -> str:
         """Cells that agree in this need the same kernel matrices, and run one after the other in one worker."""
+        split = self.split if self.selection is None else self.selection  # what was chosen once serves every fold
         if self.method.architecture is None or "kernel" not in self.method.parameters:
-            return self.identity
-        needed = [self.data.model_dump(), self.split, self.method.architecture.key, self.method.parameters.get("dtype")]
+            return json.dumps([self.data.model_dump(), split, self.method.name, self.method.plain_parameters(), self.seed])
+        needed = [self.data.model_dump(), split, self.method.architecture.key, self.method.parameters.get("dtype")]
         return json.dumps(needed)
 
     def key(self, dataset: Dataset, device: str) -> str:
@@ -77,25 +92,27 @@ class Cell:
             "seed": self.seed,
             "device": device.partition(":")[0],
         }
+        if self.selection is not None:
+            chosen_on = dataset.splits[self.selection]
+            described["selection"] = [_digest(rows) for rows in (chosen_on.train, chosen_on.validation)]
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def load_entry(entry: DataEntry) -> Dataset:
     """The data set that a suite's entry asks for; for uci/NAME hyper-parameters are chosen inside each split unless it says otherwise."""
     protocol = "nested" if entry.protocol is None and entry.name.startswith("uci/") else entry.protocol
-    return load(entry.name, n=entry.n, n_test=entry.n_test, seed=entry.seed, protocol=protocol)
+    return load(entry.name, n=entry.n, n_test=entry.n_test, seed=entry.seed, protocol=protocol, **dict(entry.parameters))
 
 
 def expand(
     suite_file: SuiteFile, datasets: Mapping[DataEntry, Dataset], *, methods: Sequence[str] = (), seeds: int | None = None
 ) -> list[Cell]:
-    """The cells of a suite on the given data sets, in the suite's order.
+    """The cells of a suite on the given data sets, in the suite's order: every method on every data set that it can read.
 
     methods: registered names, all of the suite's without one. seeds: how many seeds instead of the suite's own.
-    Raises SkipbenchError, with the line, for a method that can read none of the suite's data sets or has a parameter it cannot have.
+    Raises SkipbenchError, with the line, for a method that has a parameter it cannot have, and for a split that cannot be used.
     """
     suite = suite_file.suite
-    check_names("method", methods, [entry.name for entry in suite.methods], where=f"in suite {suite.name}", hint="skipbench list")
     cells: dict[str, Cell] = {}
     for index, entry in enumerate(suite.methods):
         if methods and entry.name not in methods:
@@ -104,30 +121,47 @@ def expand(
         if len(specs) * len(datasets) > MOST_CELLS:
             raise suite_file.error(("methods", index), f"this expands to more than {MOST_CELLS} cells: shorten its lists")
         for data, dataset in datasets.items():
+            splits = splits_of(suite_file, data, dataset)
             for spec, label, kinds in specs:
                 if dataset.kind in kinds:
-                    for split, seed in itertools.product(splits_of(suite_file, data, dataset), _seeds(suite_file, index, entry, seeds)):
-                        cell = Cell(data, split, spec, label, seed)
+                    for split, seed in itertools.product(splits, _seeds(suite_file, index, entry, seeds)):
+                        cell = Cell(data, split, spec, label, seed, selection_of(dataset, split))
                         cells[cell.identity] = cell
-    if not cells:
-        found = sorted({dataset.kind for dataset in datasets.values()})
-        found_kinds = " and ".join(found)
-        raise SkipbenchError(f"suite {suite.name}: none of the chosen methods can read the chosen data sets, which are {found_kinds}")
     return list(cells.values())
 
 
 def splits_of(suite_file: SuiteFile, entry: DataEntry, dataset: Dataset) -> tuple[int, ...]:
-    """Indices of the splits that a suite asks for, each with training, validation and test rows."""
-    place: tuple[str | int, ...] = ("data", suite_file.suite.data.index(entry), "splits")
-    wanted = tuple(range(len(dataset.splits))) if entry.splits is None else entry.splits
+    """Indices of the splits that a suite asks for: by itself, or by the split on which it is chosen, each has validation rows."""
+    if dataset.task != "classification":
+        raise suite_file.data_error(
+            entry,
+            None,
+            f"{entry.name} is a regression set, and the methods of a suite are classifiers: use it in Python (skipbench.datasets)",
+        )
+    testing = tuple(index for index, split in enumerate(dataset.splits) if len(split.test))
+    wanted = testing if entry.splits is None else entry.splits
     for index in wanted:
         if not 0 <= index < len(dataset.splits):
-            raise suite_file.error(place, f"{entry.name} has splits 0 to {len(dataset.splits) - 1}, found {index}")
-        split = dataset.splits[index]
-        empty = [part for part in ("train", "validation", "test") if len(getattr(split, part)) == 0]
-        if empty:
-            raise suite_file.error(place, f"{entry.name}: split {index} ({split.name}) has no {empty[0]} rows; use protocol: nested")
+            raise suite_file.data_error(entry, "splits", f"{entry.name} has splits 0 to {len(dataset.splits) - 1}, found {index}")
+        if index not in testing:
+            allowed = ", ".join(map(str, testing))
+            message = f'{entry.name}: split {index} ("{dataset.splits[index].name}") has no test rows: use some of {allowed}'
+            raise suite_file.data_error(entry, "splits", message)
+        if not len(dataset.splits[index].validation) and selection_of(dataset, index) is None:
+            message = f'{entry.name}: split {index} ("{dataset.splits[index].name}") has no validation rows to choose on'
+            raise suite_file.data_error(entry, "splits", message)
     return wanted
+
+
+def selection_of(dataset: Dataset, split: int) -> int | None:
+    """The split on which the hyper-parameters of `split` are chosen, where it has no validation rows of its own: the first without test
+    rows, as the protocol `collection` has one. None where there is no such split, or no need of it."""
+    if len(dataset.splits[split].validation):
+        return None
+    for index, other in enumerate(dataset.splits):
+        if len(other.validation) and not len(other.test):
+            return index
+    return None
 
 
 def check_names(kind: str, names: Sequence[str], allowed: Sequence[str], *, where: str, hint: str) -> None:
@@ -147,19 +181,45 @@ def _method_specs(suite_file: SuiteFile, index: int, entry: MethodEntry) -> Iter
                 raise SkipbenchError(unknown_name(f"{entry.name}: parameter", name, [*allowed, "seeds"]))
     except SkipbenchError as error:
         raise suite_file.error(place, str(error)) from error
-    choices = [_values(suite_file, (*place, name), name, value, entry.name) for name, value in entry.parameters.items()]
-    for combination in itertools.product(*choices):
-        spec = MethodSpec(entry.name, dict(zip(entry.parameters, combination, strict=True)))
+    choices = {name: _values(suite_file, (*place, name), name, value, entry.name) for name, value in entry.parameters.items()}
+    for name in entry.choose:
+        if name not in choices:
+            raise suite_file.error((*place, "choose"), unknown_name(f"{entry.name}: choose names the parameter", name, choices))
+    candidates = _combinations({name: choices.pop(name) for name in entry.choose}) if entry.choose else ()
+    for combination in _combinations(choices):
+        spec = MethodSpec(entry.name, combination, candidates)
         try:
-            kinds, label = input_kinds(spec.name, spec.parameters), method_label(spec.name, spec.parameters)
+            kinds, label = _kinds(spec), _label(spec)
         except SkipbenchError as error:
             raise suite_file.error(_named_in(place, str(error), spec), str(error)) from error
         yield spec, label, kinds
 
 
+def _combinations(choices: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], ...]:
+    return tuple(dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values()))
+
+
+def _kinds(spec: MethodSpec) -> tuple[str, ...]:
+    """The kinds of input that every variant reads."""
+    kinds = [input_kinds(spec.name, variant) for variant in spec.variants]
+    shared = tuple(kind for kind in kinds[0] if all(kind in others for others in kinds))
+    if not shared:
+        raise SkipbenchError(f"{spec.name}: of the candidates some read vectors and some images, so none can be chosen")
+    return shared
+
+
+def _label(spec: MethodSpec) -> str:
+    """The method's own label; with candidates what their labels have in common, and how many there are."""
+    labels = [method_label(spec.name, variant) for variant in spec.variants]
+    if not spec.candidates:
+        return labels[0]
+    same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*labels, strict=False))
+    return f"{''.join(letters[0] for letters in same).rstrip(' (,=')}, best of {len(labels)}"
+
+
 def _named_in(place: tuple[str | int, ...], message: str, spec: MethodSpec) -> tuple[str | int, ...]:
     """The place of the parameter that a message names, so that the error points to its line."""
-    named = [name for name in spec.parameters if f"{name}=" in message]
+    named = [name for name in spec.variants[0] if f"{name}=" in message]
     return (*place, named[0]) if named else place
 
 
@@ -195,6 +255,10 @@ def _seeds(suite_file: SuiteFile, index: int, entry: MethodEntry, count: int | N
             raise suite_file.error(("methods", index, entry.name, "seeds"), f"{entry.name} draws no random numbers: remove seeds")
         return [None]
     return range(count) if count is not None else (entry.seeds or (0,))
+
+
+def _plain_mapping(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in sorted(parameters.items())}
 
 
 def _plain(value: Any) -> Any:

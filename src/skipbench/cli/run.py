@@ -36,6 +36,9 @@ DatasetOption = Annotated[list[str] | None, typer.Option("-d", "--dataset", help
 MethodOption = Annotated[list[str] | None, typer.Option("-m", "--method", help="Only this method of the suite; may be repeated.")]
 SeedsOption = Annotated[int | None, typer.Option(min=1, help="How many seeds, instead of the suite's own number.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
+SkipMissingOption = Annotated[
+    bool, typer.Option("--skip-missing", help="Leave out data sets whose files are not there, instead of stopping.")
+]
 JobsOption = Annotated[int | None, typer.Option(help="Worker processes; without it one for each core, or one for a GPU.")]
 ResultsOption = Annotated[Path, typer.Option(help="Records go to a folder with the suite's name in here.")]
 
@@ -50,11 +53,12 @@ def run(
     timeout: Annotated[float | None, typer.Option(help="Seconds for one cell, instead of the suite's budget.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     retry: Annotated[Retry | None, typer.Option(help="Run again what failed before.")] = None,
+    skip_missing: SkipMissingOption = False,
 ) -> None:
     """Compute the cells of SUITE that the results do not hold yet, and write a record for each."""
     console = make_console()
     suite_file = load_suite(suite)
-    selection = Selection(tuple(dataset or ()), tuple(method or ()), seeds)
+    selection = Selection(tuple(dataset or ()), tuple(method or ()), seeds, skip_missing)
     options = RunOptions(
         results=results,
         device=device,
@@ -76,11 +80,12 @@ def estimate(
     device: DeviceOption = "cpu",
     jobs: JobsOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
+    skip_missing: SkipMissingOption = False,
 ) -> None:
     """Say what running SUITE will take: cells, time and memory of what is still to compute. Runs no cell."""
     console = make_console()
     suite_file = load_suite(suite)
-    selection = Selection(tuple(dataset or ()), tuple(method or ()), seeds)
+    selection = Selection(tuple(dataset or ()), tuple(method or ()), seeds, skip_missing)
     where = str(resolve_device(device))
     plan = make_plan(suite_file, selection, ResultStore(results / suite_file.suite.name), device=where, command="")
     workers = _checked_jobs(jobs) or max(1, min(available_cores(), len(plan.groups)))
@@ -115,4 +120,5 @@ def _command(suite: str, selection: Selection, device: str) -> str:
     words += [word for name in selection.methods for word in ("-m", name)]
     words += [] if selection.seeds is None else ["--seeds", str(selection.seeds)]
     words += [] if device == "cpu" else ["--device", device]
+    words += ["--skip-missing"] if selection.skip_missing else []
     return shlex.join(words)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import resource
 import sys
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from skipbench.results.record import CellRecord, Metric, PeakMemory, RidgePoint,
 from skipbench.runner.messages import PlannedCell
 from skipbench.suite import DataEntry
 from skipbench.trainers.networks import TrainingDiverged
-from skipbench.trainers.registry import make_method
+from skipbench.trainers.registry import make_method, method_label
+from skipbench.trainers.selection import Selected, fit_chosen, select
 
 _KEPT_DATASETS = 4
+_KEPT_SELECTIONS = 4
 _LONGEST_REASON = 2000
 
 
@@ -38,6 +41,7 @@ class CellRunner:
     def __init__(self) -> None:
         self._memory = KernelMemory()
         self._datasets: OrderedDict[DataEntry, Dataset] = OrderedDict()
+        self._selections: OrderedDict[tuple[Any, ...], Selected] = OrderedDict()
 
     def run(self, planned: PlannedCell) -> CellRecord:
         """The finished record; never raises for what a cell may do wrong."""
@@ -59,23 +63,54 @@ class CellRunner:
         return CellRecord.model_validate({**dict(planned.blank), **partial})
 
     def _fit_and_measure(self, planned: PlannedCell, clock: Clock, partial: dict[str, Any]) -> None:
-        cell = planned.cell
+        cell, device = planned.cell, planned.blank.device
         with clock.phase("load"):
             dataset = self._dataset(cell.data)
             data = preprocess(dataset, dataset.splits[cell.split], cell.data.preprocess)
-        method = self._method(cell, planned.blank.device)
-        with clock.phase("fit"):
-            method.fit(data.x_train, data.y_train, data.x_validation, data.y_validation)
+        selected: Selected | None = None
+        if cell.selection is None and not cell.method.candidates:
+            method = self._method(cell, device, cell.method.parameters)
+            with clock.phase("fit"):
+                method.fit(data.x_train, data.y_train, data.x_validation, data.y_validation)
+        else:
+            with clock.phase("selection"):
+                selected = self._selected(cell, device, dataset)
+            method = selected.method
+            if cell.selection is not None:
+                with clock.phase("fit"):
+                    method = fit_chosen(functools.partial(self._method, cell, device), selected, data.x_train, data.y_train)
         with clock.phase("evaluate"):
-            partial["metrics"] = _metrics(method, data)
+            partial["metrics"] = _metrics(method, data, selected)
+        self._add_measurements(planned, method, data, selected, clock, partial)
+
+    def _add_measurements(
+        self, planned: PlannedCell, method: Any, data: PreparedSplit, selected: Selected | None, clock: Clock, partial: dict[str, Any]
+    ) -> None:
+        """What the method measured and chose, as the record has it."""
         measured = dict(getattr(method, "measurements_", {}))
-        partial["ridge_path"] = _with_test_accuracies(method, data, measured.pop("ridge_path", ()), clock)
-        partial["method"] = planned.blank.method.model_copy(update={"choices": tuple(measured.pop("choices", ()))})
+        path, choices = measured.pop("ridge_path", ()), tuple(measured.pop("choices", ()))
+        if selected is not None:
+            path, choices = selected.ridge_path, selected.choices
+        partial["ridge_path"] = _with_test_accuracies(method, data, path, clock)
+        partial["method"] = planned.blank.method.model_copy(update={"choices": choices})
         phases = measured.pop("phases", None)
-        if phases:  # the method's own phases stand for the one around them
+        if phases and "fit" in clock.seconds:  # the method's own phases stand for the one around them
             clock.seconds["other"] = max(0.0, clock.seconds.pop("fit") - sum(phases.values()))
             partial["phases"] = {name: clock.seconds.get(name, 0.0) + seconds for name, seconds in phases.items()}
         partial.update({name: measured[name] for name in ("spectrum", "convergence", "curve") if name in measured})
+
+    def _selected(self, cell: Cell, device: str, dataset: Dataset) -> Selected:
+        """The best candidate on the split on which this cell is chosen; remembered, since the folds of a set share that split."""
+        split = cell.split if cell.selection is None else cell.selection
+        place = (cell.data, split, cell.method.name, str(cell.method.plain_parameters()), cell.seed, device)
+        if place not in self._selections:
+            data = preprocess(dataset, dataset.splits[split], cell.data.preprocess)
+            labels = [method_label(cell.method.name, variant) for variant in cell.method.variants]
+            rows = (data.x_train, data.y_train, data.x_validation, data.y_validation)
+            self._selections[place] = select(functools.partial(self._method, cell, device), cell.method.variants, labels, *rows)
+            while len(self._selections) > _KEPT_SELECTIONS:
+                self._selections.popitem(last=False)
+        return self._selections[place]
 
     def _dataset(self, entry: DataEntry) -> Dataset:
         if entry not in self._datasets:
@@ -84,23 +119,23 @@ class CellRunner:
                 self._datasets.popitem(last=False)
         return self._datasets[entry]
 
-    def _method(self, cell: Cell, device: str) -> Any:
-        method: Any = make_method(cell.method.name, cell.method.parameters)
-        parameters = method.get_params(deep=False)
+    def _method(self, cell: Cell, device: str, parameters: Mapping[str, Any]) -> Any:
+        method: Any = make_method(cell.method.name, parameters)
         offered = {"seed": cell.seed, "device": device, "memory": self._memory}
-        given = cell.method.parameters
-        open_parameters = {name for name in parameters if name not in given}
+        open_parameters = {name for name in method.get_params(deep=False) if name not in parameters}
         method.set_params(**{name: value for name, value in offered.items() if name in open_parameters and value is not None})
         return method
 
 
-def _metrics(method: Any, data: PreparedSplit) -> tuple[Metric, ...]:
-    parts = {
-        "accuracy": (data.x_test, data.y_test),
-        "validation_accuracy": (data.x_validation, data.y_validation),
-        "train_accuracy": (data.x_train, data.y_train),
+def _metrics(method: Any, data: PreparedSplit, selected: Selected | None) -> tuple[Metric, ...]:
+    def accuracy(x: Any, y: Any) -> float:
+        return float(np.mean(method.predict(x) == y))
+
+    accuracies = {
+        "accuracy": accuracy(data.x_test, data.y_test),
+        "validation_accuracy": accuracy(data.x_validation, data.y_validation) if selected is None else selected.validation_accuracy,
+        "train_accuracy": accuracy(data.x_train, data.y_train),
     }
-    accuracies = {name: float(np.mean(method.predict(x) == y)) for name, (x, y) in parts.items()}
     return tuple(Metric(name=name, value=value, direction="higher") for name, value in accuracies.items())
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -69,21 +70,26 @@ def total_seconds(estimates: Iterable[Estimate], jobs: int) -> float:
 
 
 def _cell_cost(item: PlannedCell, dataset: Dataset, *, kernel_paid: bool) -> tuple[float, int]:
-    """Seconds and bytes of one cell."""
-    sizes = item.blank.dataset
-    matrix_bytes = sizes.n_train**2 * 8
+    """Seconds and bytes of one cell; where candidates are compared, or chosen on another split, that is paid by the group's first cell."""
+    sizes, spec = item.blank.dataset, item.cell.method
+    selects = bool(spec.candidates) or item.cell.selection is not None
+    fits: list[Mapping[str, Any]] = [spec.variants[0]] if not selects else []
+    if selects:
+        fits += [] if item.cell.selection is None else [spec.variants[0]]
+        fits += [] if kernel_paid and item.cell.selection is not None else list(spec.variants)
     data_bytes = dataset.inputs.nbytes
     if item.blank.method.family == "kernel":
-        seconds = _factor_seconds(sizes.n_train) + (0.0 if kernel_paid else _kernel_seconds(item))
+        shared = kernel_paid and not selects
+        seconds = sum(_factor_seconds(sizes.n_train) + (0.0 if shared else _kernel_seconds(item, fit)) for fit in fits)
         cross_bytes = 2 * sizes.n_train * (sizes.n_test + sizes.n_validation) * 8
-        return seconds, WORKER_BYTES + data_bytes + _MATRICES_AT_ONCE * matrix_bytes + cross_bytes
+        return seconds, WORKER_BYTES + data_bytes + _MATRICES_AT_ONCE * sizes.n_train**2 * 8 + cross_bytes
     if item.blank.method.family == "network":
-        return _network_seconds(item.cell, dataset), WORKER_BYTES + 2 * data_bytes
-    return _BASELINE_SECONDS, WORKER_BYTES + 2 * data_bytes
+        return sum(_network_seconds(item.cell, fit, dataset) for fit in fits), WORKER_BYTES + 2 * data_bytes
+    return _BASELINE_SECONDS * len(fits), WORKER_BYTES + 2 * data_bytes
 
 
-def _kernel_seconds(item: PlannedCell) -> float:
-    arch, sizes = item.cell.method.architecture, item.blank.dataset
+def _kernel_seconds(item: PlannedCell, parameters: Mapping[str, Any]) -> float:
+    arch, sizes = parameters.get("architecture"), item.blank.dataset
     if arch is None:
         return 0.1
     dtype = torch.float32 if item.blank.dtype == "float32" else torch.float64
@@ -105,9 +111,9 @@ def _eigendecomposition_seconds() -> float:
     return _fastest(lambda: torch.linalg.eigh(gram))
 
 
-def _network_seconds(cell: Cell, dataset: Dataset) -> float:
+def _network_seconds(cell: Cell, given: Mapping[str, Any], dataset: Dataset) -> float:
     """Rows × epochs × the measured time of a row's forward and backward pass; early stopping may end sooner."""
-    parameters = make_method(cell.method.name, cell.method.parameters).get_params(deep=False)
+    parameters = make_method(cell.method.name, given).get_params(deep=False)
     arch, width, epochs = parameters.get("architecture"), parameters.get("width"), parameters.get("epochs")
     if arch is None or width is None or epochs is None:
         return _BASELINE_SECONDS

@@ -7,27 +7,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from skipbench.cells import Cell, check_names, expand, load_entry
+from skipbench.checks import MissingDataError, SkipbenchError
 from skipbench.datasets import Dataset, dataset_names
 from skipbench.environment import current_environment, source
 from skipbench.results.record import CellRecord, DatasetUsed, MethodUsed, Seeds
 from skipbench.results.store import ResultStore
 from skipbench.runner.messages import PlannedCell
-from skipbench.suite import DataEntry, SuiteFile
+from skipbench.suite import DataEntry, SuiteFile, parts_of
 from skipbench.trainers.registry import family_of, make_method, source_version
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which part of a suite to run; empty means all of it."""
+    """Which part of a suite to run; empty means all of it. skip_missing: leave out data sets whose files are not there."""
 
     datasets: Sequence[str] = ()
     methods: Sequence[str] = ()
     seeds: int | None = None
+    skip_missing: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every selected cell, and of these the ones still to compute, in groups that share kernel matrices."""
+    """Every selected cell, and of these the ones still to compute, in groups that share kernel matrices.
+
+    missing: for each data set that was left out since its files are not there, the reason.
+    """
 
     suite_file: SuiteFile
     datasets: dict[DataEntry, Dataset]
@@ -35,6 +40,7 @@ class Plan:
     groups: list[list[PlannedCell]]
     reused: int
     failed_before: int
+    missing: dict[str, str]
 
     @property
     def pending(self) -> int:
@@ -42,17 +48,27 @@ class Plan:
         return sum(len(group) for group in self.groups)
 
 
-def selected_datasets(suite_file: SuiteFile, names: Sequence[str]) -> dict[DataEntry, Dataset]:
-    """Load the suite's data sets, or those of the given names; a name that the suite has not is refused."""
-    suite = suite_file.suite
-    check_names("data set", names, [entry.name for entry in suite.data], where=f"in suite {suite.name}", hint="skipbench data list")
-    for place, entry in enumerate(suite.data):
+def selected_datasets(suite_file: SuiteFile, selection: Selection, missing: dict[str, str]) -> dict[DataEntry, Dataset]:
+    """Load the selected data sets of a suite without parts; an unknown name is refused with its line.
+
+    missing: receives the reason for each set that the selection lets us leave out.
+    """
+    for entry in suite_file.suite.data:
         if not entry.name.startswith("uci/"):
             try:
                 check_names("data set", [entry.name], dataset_names(), where="", hint="skipbench data list")
             except ValueError as error:
-                raise suite_file.error(("data", place), str(error)) from error
-    return {entry: load_entry(entry) for entry in suite.data if not names or entry.name in names}
+                raise suite_file.data_error(entry, None, str(error)) from error
+    loaded = {}
+    for entry in suite_file.suite.data:
+        if not selection.datasets or entry.name in selection.datasets:
+            try:
+                loaded[entry] = load_entry(entry)
+            except MissingDataError as error:
+                if not selection.skip_missing:
+                    raise
+                missing[entry.name] = str(error)
+    return loaded
 
 
 def make_plan(
@@ -62,8 +78,8 @@ def make_plan(
 
     A cell that failed before is left alone unless `retry_failed`: its record stands in the store, and says why.
     """
-    datasets = selected_datasets(suite_file, selection.datasets)
-    cells = expand(suite_file, datasets, methods=selection.methods, seeds=selection.seeds)
+    missing: dict[str, str] = {}
+    cells, datasets = _selected_cells(suite_file, selection, missing)
     blank = _BlankRecords(suite_file, datasets, device=device, command=command)
     planned = [PlannedCell(cell, blank.of(cell)) for cell in cells]
     groups: dict[str, list[PlannedCell]] = {}
@@ -77,7 +93,28 @@ def make_plan(
             failed_before += 1
         else:
             groups.setdefault(item.cell.sharing, []).append(item)
-    return Plan(suite_file, datasets, planned, list(groups.values()), reused, failed_before)
+    return Plan(suite_file, datasets, planned, list(groups.values()), reused, failed_before, missing)
+
+
+def _selected_cells(suite_file: SuiteFile, selection: Selection, missing: dict[str, str]) -> tuple[list[Cell], dict[DataEntry, Dataset]]:
+    """The cells of every part of the suite that the selection leaves, each once, and the data sets they need."""
+    parts, suite = parts_of(suite_file), suite_file.suite
+    named = {entry.name for part in parts for entry in part.suite.data}
+    check_names("data set", selection.datasets, sorted(named), where=f"in suite {suite.name}", hint="skipbench data list")
+    methods = {entry.name for part in parts for entry in part.suite.methods}
+    check_names("method", selection.methods, sorted(methods), where=f"in suite {suite.name}", hint="skipbench list")
+    cells: dict[str, Cell] = {}
+    datasets: dict[DataEntry, Dataset] = {}
+    for part in parts:
+        own = selected_datasets(part, selection, missing)
+        datasets |= own
+        cells |= {cell.identity: cell for cell in expand(part, own, methods=selection.methods, seeds=selection.seeds)}
+    if missing and not datasets:
+        raise MissingDataError(f"suite {suite.name}: none of its data sets is there. {next(iter(missing.values()))}")
+    if not cells:
+        kinds = " and ".join(sorted({dataset.kind for dataset in datasets.values()}))
+        raise SkipbenchError(f"suite {suite.name}: none of the chosen methods can read the chosen data sets, which are {kinds}")
+    return list(cells.values()), datasets
 
 
 class _BlankRecords:
@@ -112,9 +149,9 @@ def _dataset_used(cell: Cell, dataset: Dataset) -> DatasetUsed:
         name=cell.data.label,
         sha256=dataset.sha256,
         split=cell.split,
-        protocol=cell.data.protocol or ("nested" if cell.data.name.startswith("uci/") else "stratified"),
+        protocol=dataset.protocol,
         n_train=len(split.train),
-        n_validation=len(split.validation),
+        n_validation=len((split if cell.selection is None else dataset.splits[cell.selection]).validation),
         n_test=len(split.test),
         classes=len(dataset.classes),
         input_shape=dataset.input_shape,
@@ -133,12 +170,22 @@ def _method_used(cell: Cell) -> MethodUsed:
         kernel=cell.method.parameters.get("kernel", _default(cell, "kernel")),
         architecture=None if arch is None else arch.to_dict(),
         alpha_value=getattr(arch, "alpha_value", None),
-        residual=None if arch is None else arch.is_residual,
+        residual=_is_residual(cell),
         width=width,
         parameters={name: value for name, value in cell.method.plain_parameters().items() if name != "architecture"},
     )
 
 
+def _is_residual(cell: Cell) -> bool | None:
+    """Whether what is fitted has skip connections: by its architecture, or as the method itself says; None where neither does, or where
+    candidates differ in it."""
+    found = set()
+    for variant in cell.method.variants:
+        arch = variant.get("architecture")
+        found.add(getattr(make_method(cell.method.name, variant), "is_residual", None) if arch is None else arch.is_residual)
+    return found.pop() if len(found) == 1 else None
+
+
 def _default(cell: Cell, parameter: str) -> object:
     """A constructor default, where the suite does not give the parameter and the method has it."""
-    return make_method(cell.method.name, cell.method.parameters).get_params(deep=False).get(parameter)
+    return make_method(cell.method.name, cell.method.variants[0]).get_params(deep=False).get(parameter)

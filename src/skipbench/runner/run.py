@@ -65,6 +65,8 @@ def run_suite(suite_file: SuiteFile, selection: Selection, options: RunOptions, 
     store = ResultStore(options.results / suite_file.suite.name)
     store.check_writable()
     plan = make_plan(suite_file, selection, store, device=device, command=options.command, retry_failed=options.retry_failed)
+    for name, reason in plan.missing.items():
+        console.print(f"left out: {name}: {reason}", markup=False, soft_wrap=True)
     jobs = _jobs(options, plan, device)
     start = time.monotonic()
     outcomes = _compute(plan, store, jobs, _limits(suite_file, options, jobs), console)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from skipbench.checks import SkipbenchError, TamperedDataError, shown
 from skipbench.datasets.dataset import Dataset, Indices, Split, freeze
+from skipbench.datasets.official_files import official_bytes
 from skipbench.datasets.options import LoadOptions
 from skipbench.datasets.places import data_root, first_folder, missing
 from skipbench.datasets.restricted_pickle import load_pickle
@@ -141,18 +141,8 @@ def _read_batch(folder: Path, file: str, root: Path | None) -> tuple[NDArray[np.
     path = folder / file
     if not path.is_file():
         raise missing(NAME, f"the folder {folder} lacks the file {file}", root)
-    if path.stat().st_size > LARGEST_FILE:
-        raise TamperedDataError(f"{path} has {path.stat().st_size} bytes, but no batch of CIFAR-10 has more than {LARGEST_FILE}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SkipbenchError(f"{path} cannot be read: {error.strerror}") from None
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != MD5[file]:
-        raise TamperedDataError(
-            f"{path} is not the official file: its MD5 is {found}, but {MD5[file]} is right. "
-            f"Nothing of it was used: delete the folder, then skipbench data fetch {NAME}"
-        )
+    advice = f"delete the folder, then skipbench data fetch {NAME}"
+    content = official_bytes(path, MD5[file], largest=LARGEST_FILE, what="batch of CIFAR-10", advice=advice)
     return parse_batch(content, str(path))
 
 

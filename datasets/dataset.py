@@ -1,4 +1,4 @@
-"""A data set as everything else sees it: inputs, labels, named classes and splits, checked once and then read-only."""
+"""A data set as everything else sees it: inputs, labels or targets, named classes and splits, checked once and then read-only."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from skipbench.checks import SkipbenchError, TamperedDataError, shown, shown_name
 
 Kind: TypeAlias = Literal["vectors", "images"]
+Task: TypeAlias = Literal["classification", "regression"]
 Inputs: TypeAlias = NDArray[np.float32]
 Indices: TypeAlias = NDArray[np.int64]
+Targets: TypeAlias = NDArray[np.float64]
 
 KINDS: tuple[Kind, ...] = ("vectors", "images")
 PARTS = ("train", "validation", "test")
@@ -40,8 +42,10 @@ class Dataset:
 
     inputs: float32, (n, d) vectors or (n, channels, height, width) images, all finite. labels: int64, (n,), from 0 to len(classes) - 1.
     classes: their names. splits: at least one; every class must occur in every training part. sha256: of dtype, shape and bytes of
-    inputs and labels, computed here; given, it must agree. provenance: where the rows come from and what was done to them. protocol: how
-    the splits were made. Raises SkipbenchError, which names the data set, the row or split, what was found and what is allowed.
+    inputs, labels and targets, computed here; given, it must agree. provenance: where the rows come from and what was done to them.
+    protocol: how the splits were made. targets: float64, (n, outputs), all finite, makes it a regression set, whose classes are () and
+    whose labels are all 0. groups: int64, (n,), which rows belong together, such as crops of one photograph: no split may part them;
+    grouped_by: what a group is. Raises SkipbenchError, which names the data set, the row or split, what was found and what is allowed.
     """
 
     name: str
@@ -53,6 +57,9 @@ class Dataset:
     provenance: str = ""
     licence: str = ""
     protocol: str = "stratified"
+    targets: Targets | None = None
+    groups: Indices | None = None
+    grouped_by: str = "group"
 
     def __post_init__(self) -> None:
         where = f"data set {shown_name(self.name)}"
@@ -60,15 +67,30 @@ class Dataset:
         object.__setattr__(self, "labels", _frozen_integers(self.labels, f"{where}: labels"))
         object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
         object.__setattr__(self, "splits", tuple(self.splits))
-        _check_labels(self.labels, len(self.inputs), self.classes, where)
+        if self.targets is None:
+            _check_labels(self.labels, len(self.inputs), self.classes, where)
+        else:
+            object.__setattr__(self, "targets", _checked_targets(self.targets, len(self.inputs), where))
+            _check_regression_labels(self.labels, len(self.inputs), self.classes, where)
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _frozen_integers(self.groups, f"{where}: groups"))
+            if len(self.groups) != len(self.inputs):
+                raise SkipbenchError(f"{where}: {len(self.groups)} groups for {len(self.inputs)} rows of inputs: give each row its group")
         if not self.splits:
             raise SkipbenchError(f"{where}: splits is empty, but a data set needs at least one")
         for split in self.splits:
             _check_split(split, self.labels, self.classes, where)
-        found = array_sha256(self.inputs, self.labels)
+            if self.groups is not None:
+                check_groups(split, self.groups, self.grouped_by, where)
+        found = array_sha256(self.inputs, self.labels, *(() if self.targets is None else (self.targets,)))
         if self.sha256 and self.sha256 != found:
             raise TamperedDataError(f"{where}: its arrays have SHA-256 {found}, but {shown(self.sha256)} was promised")
         object.__setattr__(self, "sha256", found)
+
+    @property
+    def task(self) -> Task:
+        """Whether a row has a class or target values."""
+        return "classification" if self.targets is None else "regression"
 
     @property
     def kind(self) -> Kind:
@@ -84,16 +106,17 @@ class Dataset:
         return len(self.inputs)
 
     def __repr__(self) -> str:
+        answers = f"classes={len(self.classes)}" if self.targets is None else f"targets={self.targets.shape}"
         return (
-            f"Dataset({self.name!r}, inputs={self.inputs.shape}, classes={len(self.classes)}, "
+            f"Dataset({self.name!r}, inputs={self.inputs.shape}, {answers}, "
             f"splits={len(self.splits)}, protocol={self.protocol!r}, sha256={self.sha256[:12]}...)"
         )
 
 
-def array_sha256(inputs: NDArray[Any], labels: NDArray[Any]) -> str:
-    """SHA-256 (64 hexadecimal digits) over dtype, shape and little-endian bytes of both arrays: equal on every machine."""
+def array_sha256(*arrays: NDArray[Any]) -> str:
+    """SHA-256 (64 hexadecimal digits) over dtype, shape and little-endian bytes of the arrays in turn: equal on every machine."""
     digest = hashlib.sha256()
-    for array in (inputs, labels):
+    for array in arrays:
         plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(json.dumps([array.dtype.name, list(array.shape)]).encode())
         digest.update(plain.reshape(-1).view(np.uint8).data)
@@ -131,6 +154,28 @@ def _checked_inputs(values: Any, where: str) -> Inputs:
     # Whoever still holds a writeable array could change the data behind its checksum, so only frozen arrays are kept as they are.
     owned = inputs.flags.c_contiguous and not inputs.flags.writeable
     return inputs if owned else freeze(np.array(inputs, order="C"))
+
+
+def _checked_targets(values: Any, n: int, where: str) -> Targets:
+    targets = np.asarray(values)
+    if targets.dtype != np.float64:
+        raise SkipbenchError(f"{where}: targets are {targets.dtype}, but they must be float64: use targets.astype(numpy.float64)")
+    if targets.ndim != 2 or targets.shape[0] != n or targets.shape[1] == 0:
+        hint = ": use targets[:, numpy.newaxis]" if targets.shape == (n,) else ""
+        raise SkipbenchError(f"{where}: targets have shape {targets.shape}, but with {n} rows of inputs it is ({n}, outputs){hint}")
+    finite = np.isfinite(targets)
+    if not finite.all():
+        row, output = (int(number) for number in np.argwhere(~finite)[0])
+        raise SkipbenchError(f"{where}: targets row {row}, output {output} is {targets[row, output]}, but a target is a finite number")
+    owned = targets.flags.c_contiguous and not targets.flags.writeable
+    return targets if owned else freeze(np.array(targets, order="C"))
+
+
+def _check_regression_labels(labels: Indices, n: int, classes: tuple[str, ...], where: str) -> None:
+    if classes:
+        raise SkipbenchError(f"{where}: classes is {shown(classes)} beside targets, but a regression set has no classes: use ()")
+    if len(labels) != n or labels.any():
+        raise SkipbenchError(f"{where}: labels beside targets, but a regression set has {n} zeros there, one for each row of inputs")
 
 
 def check_finite(inputs: NDArray[Any], where: str) -> None:
@@ -182,6 +227,20 @@ def _check_split(split: Split, labels: Indices, classes: tuple[str, ...], where:
     if absent.size:
         names = ", ".join(shown_name(classes[label]) for label in absent[:5])
         raise SkipbenchError(f"{where}: class {names} is absent from its training part, but every class must occur there")
+
+
+def check_groups(split: Split, groups: Indices, grouped_by: str, where: str) -> None:
+    """Refuse a split that parts a group, naming the group and both parts. groups: (n,), of every row of the data set."""
+    seen: dict[int, str] = {}
+    for part in PARTS:
+        found: list[int] = np.unique(groups[getattr(split, part)]).tolist()
+        parted = next((group for group in found if group in seen), None)
+        if parted is not None:
+            raise SkipbenchError(
+                f"{where}: split {shown_name(split.name)}: {grouped_by} {parted} lies in two parts, {seen[parted]} and {part}, but all "
+                f"rows of a {grouped_by} belong in one part: split by {grouped_by}, not by row"
+            )
+        seen.update(dict.fromkeys(found, part))
 
 
 def _first_repeated(rows: Indices) -> int:

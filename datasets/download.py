@@ -1,4 +1,4 @@
-"""Fetching the official archives: downloaded by pooch, checked, and only then unpacked. Nothing else in skipbench downloads anything."""
+"""Fetching the official files: downloaded by pooch, checked, and only then unpacked. Nothing else in skipbench downloads anything."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from skipbench.checks import SkipbenchError, TamperedDataError, shown
-from skipbench.datasets import cifar10, uci
+from skipbench.datasets import cifar10, svhn, svhn_1083, uci
 from skipbench.datasets.archives import Expected, check_checksum, extract_folder
 from skipbench.datasets.places import data_root
-from skipbench.datasets.verification import FileCheck, needed_files, refuse_wrong_files, verify_cifar10_folder, verify_uci_folder
+from skipbench.datasets.verification import (
+    FileCheck,
+    needed_files,
+    refuse_wrong_files,
+    verify_cifar10_folder,
+    verify_svhn_1083,
+    verify_svhn_folder,
+    verify_uci_folder,
+)
 
 CIFAR10_ARCHIVE = Expected(
     folder=cifar10.FOLDER,
@@ -29,9 +37,28 @@ def fetch_cifar10(name: str, root: Path | None, progressbar: Any = False) -> Pat
     target = _present(cifar10.cifar10_places(base), cifar10.TRAINING_FILES[0])
     verify = partial(verify_cifar10_folder, name)
     if not _is_complete(target, tuple(cifar10.MD5), verify):
-        archive = _archive(cifar10.SOURCE, "cifar-10-python.tar.gz", base, f"md5:{cifar10.ARCHIVE_MD5}", progressbar)
+        archive = _download(cifar10.SOURCE, "cifar-10-python.tar.gz", base, f"md5:{cifar10.ARCHIVE_MD5}", progressbar)
         extract_folder(archive, target, CIFAR10_ARCHIVE, check=partial(_refuse_incomplete, archive, tuple(cifar10.MD5), verify))
     return target
+
+
+def fetch_svhn(name: str, root: Path | None, progressbar: Any = False) -> Path:
+    """The folder with both official files; each is downloaded if it is not there, and verified by MD5 before it gets its name."""
+    base = data_root(root)
+    target = _present(svhn.svhn_places(base), svhn.TRAINING_FILE)
+    if target.is_dir():
+        refuse_wrong_files(verify_svhn_folder(name, target), target)
+    for file, digest in svhn.MD5.items():
+        if not (target / file).is_file():
+            _download(f"{svhn.SOURCE}/{file}", file, target, f"md5:{digest}", progressbar)
+    return target
+
+
+def fetch_svhn_1083(name: str, root: Path | None, progressbar: Any = False) -> Path:
+    """The folder that holds the file, which nothing can download: MissingDataError says what it is and where to put it."""
+    folder = svhn_1083.find_svhn_1083(root)
+    refuse_wrong_files(verify_svhn_1083(name, root), folder)
+    return folder
 
 
 def fetch_uci(name: str, root: Path | None, progressbar: Any = False) -> Path:
@@ -44,7 +71,7 @@ def fetch_uci(name: str, root: Path | None, progressbar: Any = False) -> Path:
     target = _present(uci.set_places(name, base), f"{stem}.txt")
     verify = partial(verify_uci_folder, name)
     if not _is_complete(target, needed_files(stem, target), verify):
-        archive = _archive(uci.SOURCE, "uci-data.tar.gz", base, None, progressbar)
+        archive = _download(uci.SOURCE, "uci-data.tar.gz", base, None, progressbar)
         extract_folder(archive, target, uci_archive(stem), check=partial(_check_uci, archive, stem, verify))
     return target
 
@@ -84,8 +111,8 @@ def _refuse_incomplete(archive: Path, files: Sequence[str], verify: Callable[[Pa
         raise TamperedDataError(f"{archive} lacks {', '.join(absent)}. Nothing of it was used")
 
 
-def _archive(url: str, file: str, base: Path, checksum: str | None, progressbar: Any) -> Path:
-    """The archive in `base`: the one that is there, else downloaded. Its checksum is right where one is published."""
+def _download(url: str, file: str, base: Path, checksum: str | None, progressbar: Any) -> Path:
+    """The official file in `base`: the one that is there, else downloaded. Its checksum is right where one is published."""
     path = base / file
     if path.is_file():
         if checksum is not None:
@@ -100,5 +127,5 @@ def _archive(url: str, file: str, base: Path, checksum: str | None, progressbar:
         raise TamperedDataError(f"{url}: {error}") from None
     except OSError as error:  # no connection, no room, no permission; the exceptions of requests are of this kind too
         reason = shown(str(error), 200)
-        raise SkipbenchError(f"{url} could not be fetched: {reason}. Where there is no connection, put the archive at {path}") from None
+        raise SkipbenchError(f"{url} could not be fetched: {reason}. Where there is no connection, put the file at {path}") from None
     return path

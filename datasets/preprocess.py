@@ -4,6 +4,7 @@ standardise     vectors: each feature to mean 0 and deviation 1; a feature that 
 unit-norm       vectors or images: each row to Euclidean norm 1; a row of zeros stays
 multi-sphere    images: each pixel's channel vector to norm 1; a pixel of zeros stays (Barzilai et al. 2022, arXiv 2211.14810)
 per-channel     images: each channel to mean 0 and deviation 1 over training images and pixels; a constant channel becomes 0
+zca             vectors or images: whitened by the symmetric map of the training covariance, regularised (see whitening.py)
 flatten         images to vectors: channel by channel, row by row
 """
 
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipbench.checks import SkipbenchError, shown, unknown_name
-from skipbench.datasets.dataset import Dataset, Indices, Inputs, Kind, Split, check_finite
+from skipbench.datasets.dataset import Dataset, Indices, Inputs, Kind, Split, Targets, check_finite
+from skipbench.datasets.whitening import Zca
 
 _VALUES_AT_ONCE = 2**16  # float64 in blocks that fit the cache: no second copy of CIFAR-10 in double precision, and three times as fast
 
@@ -124,6 +126,7 @@ STEPS: dict[str, type[Step]] = {
     "unit-norm": UnitNorm,
     "multi-sphere": MultiSphere,
     "per-channel": PerChannel,
+    "zca": Zca,
     "flatten": Flatten,
 }
 
@@ -148,14 +151,14 @@ class Preprocessing:
 
 @dataclass(frozen=True, eq=False)
 class PreparedSplit:
-    """One split, ready to fit: float32 inputs, int64 labels, and the names of the steps that were applied."""
+    """One split, ready to fit: float32 inputs, int64 labels (float64 (n, outputs) targets of a regression set), and the applied steps."""
 
     x_train: Inputs
-    y_train: Indices
+    y_train: Indices | Targets
     x_validation: Inputs
-    y_validation: Indices
+    y_validation: Indices | Targets
     x_test: Inputs
-    y_test: Indices
+    y_test: Indices | Targets
     steps: tuple[str, ...]
 
 
@@ -201,15 +204,16 @@ def preprocess(dataset: Dataset, split: Split | int, steps: Sequence[str]) -> Pr
         if isinstance(split, bool) or not isinstance(split, int) or not 0 <= split < len(dataset.splits):
             raise SkipbenchError(f"{dataset.name}: split {shown(split)}, but its splits are 0 to {len(dataset.splits) - 1}")
         split = dataset.splits[split]
+    answers = dataset.labels if dataset.targets is None else dataset.targets
     rows_train = dataset.inputs[split.train]
     fitted = fit_preprocessing(steps, rows_train)
     return PreparedSplit(
         x_train=fitted.transform(rows_train),
-        y_train=dataset.labels[split.train],
+        y_train=answers[split.train],
         x_validation=fitted.transform(dataset.inputs[split.validation]),
-        y_validation=dataset.labels[split.validation],
+        y_validation=answers[split.validation],
         x_test=fitted.transform(dataset.inputs[split.test]),
-        y_test=dataset.labels[split.test],
+        y_test=answers[split.test],
         steps=fitted.steps,
     )
 

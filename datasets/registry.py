@@ -7,21 +7,30 @@ function without arguments that returns a Dataset, or to a DatasetEntry.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from skipbench.checks import MissingDataError, SkipbenchError, shown, unknown_name
-from skipbench.datasets import bundled, cifar10, uci
+from skipbench.datasets import bundled, cifar10, svhn, svhn_1083, synthetic, uci
 from skipbench.datasets.dataset import Dataset, Kind
-from skipbench.datasets.download import fetch_cifar10, fetch_uci
+from skipbench.datasets.download import fetch_cifar10, fetch_svhn, fetch_svhn_1083, fetch_uci
 from skipbench.datasets.options import LoadOptions, as_folder
 from skipbench.datasets.places import data_root
 from skipbench.datasets.uci_checksums import UNVERIFIED_NAMES, known_sets
-from skipbench.datasets.verification import FileCheck, needed_files, uci_names_at_hand, verify_bundled, verify_cifar10, verify_uci
+from skipbench.datasets.verification import (
+    FileCheck,
+    needed_files,
+    uci_names_at_hand,
+    verify_bundled,
+    verify_cifar10,
+    verify_svhn,
+    verify_svhn_1083,
+    verify_uci,
+)
 
 ENTRY_POINTS = "skipbench.datasets"
 LIST_COMMAND = "skipbench data list"
@@ -34,7 +43,9 @@ class DatasetEntry:
     """What is known of a data set before it is loaded. source: where its files officially come from; size: in words.
 
     load(name, options) returns the Dataset; fetch(name, root, progressbar) downloads it and returns its folder; verify(name, root) checks
-    its files. Sets that need no files of their own have no fetch and no verify.
+    its files. Sets that need no files of their own have no fetch and no verify. parameters: the names that `load` takes beside its own
+    arguments, whole numbers, with their defaults. places(root) and needs: the folders looked at and the files without which it does not
+    load, for sets whose files have fixed names.
     """
 
     name: str
@@ -47,6 +58,9 @@ class DatasetEntry:
     is_bundled: bool = False
     fetch: Callable[[str, Path | None, Any], Path] | None = None
     verify: Callable[[str, Path | None], list[FileCheck]] | None = None
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    places: Callable[[Path | None], Sequence[Path]] | None = None
+    needs: tuple[str, ...] = ()
 
 
 def _bundled(name: str, kind: Kind, size: str, source: str) -> DatasetEntry:
@@ -96,6 +110,54 @@ REGISTERED: tuple[DatasetEntry, ...] = (
         size="60000 images 3x32x32, 10 classes (163 MiB to download)",
         fetch=fetch_cifar10,
         verify=verify_cifar10,
+        places=cifar10.cifar10_places,
+        needs=(*cifar10.TRAINING_FILES, cifar10.TEST_FILE),
+    ),
+    DatasetEntry(
+        name=svhn.NAME,
+        kind="images",
+        load=svhn.load_svhn,
+        protocols=svhn.PROTOCOLS,
+        source=svhn.SOURCE,
+        licence=svhn.LICENCE,
+        size="98989 of 99289 images 3x32x32, 10 classes (235 MiB to download)",
+        fetch=fetch_svhn,
+        verify=verify_svhn,
+        places=svhn.svhn_places,
+        needs=(svhn.TRAINING_FILE, svhn.TEST_FILE),
+    ),
+    DatasetEntry(
+        name=svhn_1083.NAME,
+        kind="images",
+        load=svhn_1083.load_svhn_1083,
+        protocols=svhn_1083.PROTOCOLS,
+        source=f"the first 1083 images of {svhn.SOURCE}/{svhn.TRAINING_FILE}, with the photograph of each",
+        licence=svhn.LICENCE,
+        size="1083 images 3x32x32, 10 classes, 499 houses (cannot be downloaded)",
+        fetch=fetch_svhn_1083,
+        verify=verify_svhn_1083,
+        places=svhn.svhn_places,
+        needs=(svhn_1083.FILE,),
+    ),
+    DatasetEntry(
+        name=synthetic.SPHERE,
+        kind="vectors",
+        load=synthetic.load_sphere,
+        protocols=synthetic.PROTOCOLS,
+        source=synthetic.SOURCE,
+        licence=synthetic.LICENCE,
+        size="500 rows, 3 features, 1 target (other sizes by n and parameters)",
+        parameters=synthetic.SPHERE_PARAMETERS,
+    ),
+    DatasetEntry(
+        name=synthetic.MULTISPHERE,
+        kind="images",
+        load=synthetic.load_multisphere,
+        protocols=synthetic.PROTOCOLS,
+        source=synthetic.SOURCE,
+        licence=synthetic.LICENCE,
+        size="500 images 3x4x4, 1 target (other sizes by n and parameters)",
+        parameters=synthetic.MULTISPHERE_PARAMETERS,
     ),
 )
 
@@ -108,24 +170,26 @@ def load(
     n_test: int | None = None,
     seed: int = 0,
     protocol: str | None = None,
+    **parameters: int,
 ) -> Dataset:
     """The data set `name`, read from the disk; nothing is ever downloaded here.
 
     root: the folder to look in; None means $SKIPBENCH_DATA if set, else the user's cache folder. n: rows of a seeded class-balanced
-    subset (cifar10: training rows). n_test: test rows of it (cifar10 only). seed: of subset and splits. protocol: how the splits are
-    made, None for the set's default. Raises SkipbenchError for an unknown name or a wrong value, MissingDataError with the places
-    looked at and the command that fetches, TamperedDataError for files that are not the right ones.
+    subset (cifar10, svhn: training rows; generated sets: all rows). n_test: test rows of it (cifar10, svhn). seed: of subset and splits.
+    protocol: how the splits are made, None for the set's default. parameters: what a generated set takes beside, e.g. `frequency=4` for
+    sphere; `describe(name).parameters` has their names and defaults. Raises SkipbenchError for an unknown name or a wrong value,
+    MissingDataError with the places looked at and the command that fetches, TamperedDataError for files that are not the right ones.
     """
     options = LoadOptions(root=as_folder(root), n=n, n_test=n_test, seed=seed, protocol=protocol)
     entry = describe(name, options.root)
-    dataset = entry.load(name, options)
+    dataset = entry.load(name, options.with_parameters(name, entry.parameters, parameters))
     if not isinstance(dataset, Dataset) or dataset.name != name:
         raise SkipbenchError(f"data set {shown(name)}: its loader returned {shown(dataset)}, but it must return a Dataset of that name")
     return dataset
 
 
 def dataset_names(root: Path | str | None = None) -> tuple[str, ...]:
-    """Every name that `load` knows: bundled sets, cifar10, the UCI collection (and sets in its format in `root`), other packages'."""
+    """Every name that `load` knows: ours, the UCI collection (and sets in its format in `root`), those of other packages."""
     names = [entry.name for entry in REGISTERED]
     collection = {f"{uci.PREFIX}{name}" for name in (*known_sets(), *UNVERIFIED_NAMES)}
     collection.update(uci_names_at_hand(data_root(root)))
@@ -171,13 +235,13 @@ def verify(name: str, root: Path | str | None = None) -> list[FileCheck]:
 
 
 def presence(name: str, root: Path | str | None = None) -> Presence:
-    """Whether the set can be loaded from the disk. "incomplete": its folder is there, but lacks a file that is needed."""
+    """Whether the set can be loaded from the disk; "bundled": it needs no file; "incomplete": its folder lacks a file that is needed."""
     place = as_folder(root)
     entry = describe(name, place)
     if entry.fetch is None:
         return "bundled"
-    if name == cifar10.NAME:
-        return _presence(cifar10.cifar10_places(place), cifar10.TRAINING_FILES[0], lambda _: (*cifar10.TRAINING_FILES, cifar10.TEST_FILE))
+    if entry.places is not None:
+        return _presence(entry.places(place), entry.needs[0], lambda _: entry.needs)
     stem = name.removeprefix(uci.PREFIX)
     return _presence(uci.set_places(name, place), f"{stem}.txt", lambda folder: needed_files(stem, folder))
 
@@ -226,5 +290,6 @@ def _from_function(name: str, source: str, function: Callable[[], Dataset]) -> D
         options.chosen_protocol(name, (dataset.protocol,))
         return dataset
 
-    size = f"{len(dataset)} rows of shape {dataset.input_shape}, {len(dataset.classes)} classes"
+    answers = f"{len(dataset.classes)} classes" if dataset.targets is None else f"{dataset.targets.shape[1]} targets"
+    size = f"{len(dataset)} rows of shape {dataset.input_shape}, {answers}"
     return DatasetEntry(name, dataset.kind, load_it, (dataset.protocol,), source, dataset.licence, size)

@@ -60,6 +60,15 @@ def stratified_splits(labels: Indices, classes: Sequence[str], *, n_splits: int,
     return tuple(splits)
 
 
+def random_splits(n: int, *, n_splits: int, seed: int) -> tuple[Split, ...]:
+    """`n_splits` seeded 60/20/20 splits of n rows without classes, named split-1, split-2, ...; n of at least 5 gives each part a row."""
+    splits = []
+    for number in range(1, n_splits + 1):
+        hands = deal(np.zeros(n, dtype=np.int64), SIXTY_TWENTY_TWENTY, (seed, number))
+        splits.append(Split(f"split-{number}", hands["train"], hands["validation"], hands["test"]))
+    return tuple(splits)
+
+
 def class_order(labels: Indices, seed: Sequence[int]) -> list[Indices]:
     """For each class, its rows in seeded order. A larger subset takes more from the front, so it holds every smaller one."""
     keys = random_keys(len(labels), seed)

@@ -2,6 +2,11 @@
 
 `collection`, the literature's: choose on the split "selection", then report the mean over the folds; it leaks, since every test row also
 serves in the selection. `nested`: choose inside each fold's training part.
+
+Sets in one file come z-scored over all rows, those of the test parts included. The preprocessing step `standardise` takes that out: it
+brings each feature to mean 0 and deviation 1 over the training rows of the split, whatever shift and scale it had before, so its result
+is the same as from the unscaled measurements, up to the digits in the file. Suites name it as a step; there is no other option for it.
+Sets in two files are standardised here, each file by itself, since the two come on different scales.
 """
 
 from __future__ import annotations
@@ -155,7 +160,10 @@ def _provenance(unverified: list[str], has_test_file: bool, protocol: str, seed:
             "separate test file: each file standardised by itself here, since the two come on different scales; k-fold file ignored"
         )
     else:
-        notes.append("z-scored over all rows by the collection's authors; the test parts of its four folds overlap")
+        notes.append(
+            "z-scored over all rows by the collection's authors, which the step standardise replaces by the training rows' own scale; "
+            "the test parts of its four folds overlap"
+        )
     if protocol == "nested":
         notes.append(f"protocol nested: each training part divided 80/20 into training and validation, stratified, seed {seed}")
     elif has_test_file:

@@ -66,7 +66,8 @@ def read_rows(path: Path, content: bytes, *, rows: int, features: int, classes: 
         found = line.count("\t") + 1
         if found != features + 2:
             raise SkipbenchError(
-                f"{path}, line {number}: {found} tab-separated values, but a row has {features + 2}: number, {features} features, label"
+                f"{path}, line {number}: {found} tab-separated values, but a row has {features + 2}: number, the {features} features that "
+                "the set's description promises, label"
             )
     values = np.array([_numbers(path, number, line) for number, line in lines])
     inputs, labels = values[:, 1:-1], values[:, -1]

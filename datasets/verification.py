@@ -14,6 +14,11 @@ from skipbench.datasets.bundled import SHA256, load_bundled
 from skipbench.datasets.cifar10 import MD5, TRAINING_FILES, cifar10_places
 from skipbench.datasets.options import LoadOptions
 from skipbench.datasets.places import first_folder
+from skipbench.datasets.svhn import MD5 as SVHN_MD5
+from skipbench.datasets.svhn import TRAINING_FILE, svhn_places
+from skipbench.datasets.svhn_1083 import FILE as SVHN_1083_FILE
+from skipbench.datasets.svhn_1083 import SHA256 as SVHN_1083_SHA256
+from skipbench.datasets.svhn_1083 import find_svhn_1083
 from skipbench.datasets.uci import PREFIX, set_places
 from skipbench.datasets.uci_checksums import known_sets, known_sha256
 from skipbench.datasets.uci_format import read_description
@@ -44,6 +49,21 @@ def verify_cifar10(name: str, root: Path | None) -> list[FileCheck]:
 def verify_cifar10_folder(name: str, folder: Path) -> list[FileCheck]:
     """The official files of CIFAR-10 in `folder`."""
     return [FileCheck(name, file, _status(folder / file, "md5", digest)) for file, digest in MD5.items()]
+
+
+def verify_svhn(name: str, root: Path | None) -> list[FileCheck]:
+    """Both official files by their MD5. Raises MissingDataError where the training file is missing."""
+    return verify_svhn_folder(name, first_folder(name, svhn_places(root), TRAINING_FILE, root))
+
+
+def verify_svhn_folder(name: str, folder: Path) -> list[FileCheck]:
+    """The official files of SVHN in `folder`."""
+    return [FileCheck(name, file, _status(folder / file, "md5", digest)) for file, digest in SVHN_MD5.items()]
+
+
+def verify_svhn_1083(name: str, root: Path | None) -> list[FileCheck]:
+    """The one file by its SHA-256. Raises MissingDataError where it is missing."""
+    return [FileCheck(name, SVHN_1083_FILE, _status(find_svhn_1083(root) / SVHN_1083_FILE, "sha256", SVHN_1083_SHA256))]
 
 
 def verify_uci(name: str, root: Path | None) -> list[FileCheck]:

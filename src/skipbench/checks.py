@@ -18,6 +18,10 @@ class TamperedDataError(SkipbenchError):
     """A file is not the one it should be (checksum, size, members or content), so nothing of it was used."""
 
 
+class ContractError(SkipbenchError):
+    """A registered method, data set or engine breaks its contract; the message names it, the case, and what was found."""
+
+
 def shown(value: object, limit: int = 80) -> str:
     """The value as Python writes it, cut so that a huge or hostile one keeps the message readable."""
     text = ascii(value)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
-from skipbench.datasets import cifar10, verification
+from skipbench.datasets import cifar10, svhn, verification
 
 
 @pytest.fixture
@@ -116,6 +117,38 @@ def small_cifar10(tmp_path, monkeypatch) -> Path:
     for constant, value in {"ROWS_PER_FILE": rows, "N_TRAINING": 5 * rows, "N_TEST": rows, "MD5": md5}.items():
         monkeypatch.setattr(cifar10, constant, value)
     monkeypatch.setattr(verification, "MD5", md5)
+    return folder
+
+
+def _mat_file(images: np.ndarray, digits: np.ndarray, *, compressed: bool = True, **others: object) -> bytes:
+    """A format-2 file of SVHN: X (32, 32, 3, n) and y (n, 1), the digit 0 as label 10; `others` are more variables, or other X and y."""
+    labels = np.where(digits == 0, 10, digits).astype(np.uint8)[:, np.newaxis]
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, {"X": np.moveaxis(images, 0, 3), "y": labels, **others}, do_compression=compressed)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def mat_file() -> Callable[..., bytes]:
+    """Writes uint8 (n, 32, 32, 3) images and digits as the official files of SVHN are written."""
+    return _mat_file
+
+
+@pytest.fixture
+def small_svhn(tmp_path, monkeypatch) -> Path:
+    """A folder with both files of SVHN, of 300 and 60 rows, runs of 10 rows and 2 dropped at borders, with their checksums expected."""
+    folder, rng, md5 = tmp_path / "svhn", np.random.default_rng(5), {}
+    folder.mkdir()
+    for file, rows in ((svhn.TRAINING_FILE, 300), (svhn.TEST_FILE, 60)):
+        digits = rng.permutation(np.arange(rows) % 10)
+        images = rng.integers(0, 256, size=(rows, 32, 32, 3), dtype=np.uint8)
+        images[:, 0, 0, 0], images[:, 0, 1, 0], images[:, 0, 2, 0] = digits, np.arange(rows) // 256, np.arange(rows) % 256
+        content = _mat_file(images, digits, compressed=file == svhn.TRAINING_FILE)
+        (folder / file).write_bytes(content)
+        md5[file] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    for constant, value in {"N_TRAINING": 300, "N_TEST": 60, "RUN": 10, "DROPPED_AT_BORDER": 2, "MD5": md5}.items():
+        monkeypatch.setattr(svhn, constant, value)
+    monkeypatch.setattr(verification, "SVHN_MD5", md5)
     return folder
 
 

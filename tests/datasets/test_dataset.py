@@ -154,3 +154,91 @@ def test_validation_and_test_parts_may_be_empty():
 def test_fractional_row_numbers_are_refused():
     with pytest.raises(SkipbenchError, match='split "half": its train part holds float64'):
         Split("half", np.array([0.5]), EMPTY, EMPTY)
+
+
+def regression(**changes):
+    fields = {"labels": np.zeros(6, dtype=np.int64), "classes": (), "targets": np.linspace(-1, 1, 12).reshape(6, 2)}
+    return toy(**(fields | changes))
+
+
+def test_a_set_with_targets_is_a_regression_set():
+    dataset = regression()
+    assert (toy().task, dataset.task) == ("classification", "regression")
+    assert dataset.targets.dtype == np.float64
+    assert "targets=(6, 2)" in repr(dataset)
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.targets[0, 0] = 1
+
+
+def test_the_checksum_of_a_regression_set_covers_its_targets_and_others_keep_theirs():
+    dataset, targets = regression(), np.linspace(-1, 1, 12).reshape(6, 2)
+    assert dataset.sha256 == array_sha256(dataset.inputs, dataset.labels, targets)
+    targets[3, 1] = np.nextafter(targets[3, 1], 2)
+    assert regression(targets=targets).sha256 != dataset.sha256
+    assert toy().sha256 == array_sha256(toy().inputs, toy().labels)
+    # as computed before there were targets
+    assert toy().sha256 == "515671609147ec6402e56d00b4782d4fc420ec63f9a5705320738ca536dbb3d9"
+
+
+def test_changing_the_targets_it_was_made_from_does_not_change_the_data_set():
+    targets = np.ones((6, 1))
+    dataset = regression(targets=targets)
+    targets[:] = 5
+    assert dataset.targets.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"targets": np.zeros(6)},
+            r"targets have shape \(6,\), but with 6 rows of inputs it is \(6, outputs\): use targets\[:, numpy.newaxis\]",
+        ),
+        ({"targets": np.zeros((5, 1))}, r"targets have shape \(5, 1\)"),
+        ({"targets": np.zeros((6, 0))}, r"targets have shape \(6, 0\)"),
+        ({"targets": np.zeros((6, 1), dtype=np.float32)}, r"targets are float32, but they must be float64"),
+        ({"targets": np.array([[0.0], [1], [np.nan], [0], [0], [0]])}, "targets row 2, output 0 is nan, but a target is a finite number"),
+        ({"targets": np.full((6, 1), np.inf)}, "targets row 0, output 0 is inf"),
+        ({"classes": ("even", "odd")}, r"classes is .* beside targets, but a regression set has no classes: use \(\)"),
+        ({"labels": np.array([0, 1, 0, 0, 0, 0])}, "labels beside targets, but a regression set has 6 zeros there"),
+        ({"labels": np.zeros(5, dtype=int)}, "labels beside targets"),
+    ],
+)
+def test_what_a_regression_set_may_not_be_is_named(changes, message):
+    with pytest.raises(SkipbenchError, match=f'data set "toy": {message}'):
+        regression(**changes)
+
+
+def test_a_split_of_a_regression_set_is_checked_too():
+    with pytest.raises(SkipbenchError, match='split "bad": row 1 is in its test part and in another'):
+        regression(splits=(Split("bad", np.array([0, 1]), EMPTY, np.array([1])),))
+
+
+def test_a_split_that_parts_no_group_is_accepted():
+    dataset = toy(groups=np.array([9, 9, -4, -4, 7, 7]), grouped_by="house")
+    assert dataset.groups.tolist() == [9, 9, -4, -4, 7, 7]
+    assert dataset.sha256 == toy().sha256
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.groups[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([1, 2, 2, 3, 4, 4], "house 2 lies in two parts, train and validation, but all rows of a house belong in one part: split by house"),
+        ([1, 2, 3, 3, 4, 1], "house 1 lies in two parts, train and test"),
+        ([1, 2, 3, 5, 5, 4], "house 5 lies in two parts, validation and test"),
+    ],
+)
+def test_a_split_that_parts_a_group_is_refused_with_the_group_and_both_parts(groups, message):
+    with pytest.raises(SkipbenchError, match=f'data set "toy": split "only": {message}'):
+        toy(groups=np.array(groups), grouped_by="house")
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [([1, 2, 3], "3 groups for 6 rows of inputs"), ([0.5] * 6, "groups holds float64"), ([[1]] * 6, r"groups has shape \(6, 1\)")],
+)
+def test_groups_that_do_not_fit_the_rows_are_refused(groups, message):
+    with pytest.raises(SkipbenchError, match=f'data set "toy": {message}'):
+        toy(groups=np.array(groups))

@@ -122,7 +122,7 @@ def test_the_result_is_a_new_writable_array_and_the_input_stays(steps):
     ("steps", "shape", "message"),
     [
         (["standardize"], (3, 2), 'no preprocessing step "standardize". Nearest: standardise'),
-        (["whiten"], (3, 2), "Allowed: flatten, multi-sphere, per-channel, standardise, unit-norm"),
+        (["whiten"], (3, 2), "Allowed: flatten, multi-sphere, per-channel, standardise, unit-norm, zca"),
         (["per-channel"], (3, 2), "the step per-channel expects images, but it is given vectors: use standardise"),
         (["multi-sphere"], (3, 2), "the step multi-sphere expects images, but it is given vectors: use unit-norm"),
         (["flatten"], (3, 2), "the step flatten expects images, but it is given vectors: leave it out"),
@@ -157,7 +157,7 @@ def test_text_is_no_input():
 
 def test_steps_can_be_checked_before_any_data_is_there():
     assert check_steps(["flatten", "standardise"], "images") == ("flatten", "standardise")
-    assert set(STEPS) == {"standardise", "unit-norm", "multi-sphere", "per-channel", "flatten"}
+    assert set(STEPS) == {"standardise", "unit-norm", "multi-sphere", "per-channel", "zca", "flatten"}
 
 
 def test_a_split_is_prepared_part_by_part():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from skipbench.checks import MissingDataError
+from skipbench.checks import MissingDataError, SkipbenchError, shown
 from skipbench.datasets import dataset_names, describe, fetch, load, verify
 from skipbench.datasets.dataset import PARTS, Dataset
 from skipbench.datasets.registry import presence
@@ -61,11 +62,14 @@ def verify_data(
 ) -> None:
     """Compare the checksum of every file with the right one; exit with 1 when one does not match."""
     names = [name] if name is not None else [known for known in dataset_names(root) if presence(known, root) != "no"]
+    if name is not None and describe(name, root).verify is None:
+        typer.echo(f"{name} has no files to verify")
+        return
     checks = [check for known in names for check in verify(known, root)]
     # With a name every file is shown; without one, only what somebody may want to mend.
-    shown = checks if name is not None else [check for check in checks if check.status != "ok"]
-    if shown:
-        _print_rows(("data set", "file", "status"), [(check.dataset, check.file, check.status) for check in shown])
+    listed = checks if name is not None else [check for check in checks if check.status != "ok"]
+    if listed:
+        _print_rows(("data set", "file", "status"), [(check.dataset, check.file, check.status) for check in listed])
     typer.echo(_summary(checks))
     if any(check.status == "mismatch" for check in checks):
         raise typer.Exit(1)
@@ -78,12 +82,19 @@ def info_data(
     n: Annotated[int | None, typer.Option("-n", help="Rows of a class-balanced subset.")] = None,
     seed: Annotated[int, typer.Option(help="Of the subset and the splits.")] = 0,
     protocol: Annotated[str | None, typer.Option(help="How the splits are made, where the set offers several.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Of a generated set, e.g. frequency=4; once for each."),
+    ] = None,
 ) -> None:
-    """Show a data set's sizes, classes, splits, checksum, provenance and licence."""
+    """Show a data set's sizes, classes or targets, splits, checksum, provenance and licence."""
     entry = describe(name, root)
     facts = [("name", name), ("kind", entry.kind), ("source", entry.source), ("protocols", ", ".join(entry.protocols))]
+    parameters = _parameters(parameter or ())
+    if entry.parameters:
+        facts.append(("parameters", ", ".join(f"{key}={value}" for key, value in sorted({**entry.parameters, **parameters}.items()))))
     try:
-        dataset = load(name, root, n=n, seed=seed, protocol=protocol)
+        dataset = load(name, root, n=n, seed=seed, protocol=protocol, **parameters)
     except MissingDataError:
         _print_facts([*facts, ("size", entry.size or "not known before it is fetched"), ("licence", entry.licence)])
         raise
@@ -92,18 +103,41 @@ def info_data(
     _print_rows(("split", *PARTS), rows)
 
 
+def _parameters(written: Sequence[str]) -> dict[str, int]:
+    """NAME=VALUE, each with a whole number; whether the set has such a parameter is for `load` to say."""
+    found: dict[str, int] = {}
+    for text in written:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not re.fullmatch(r"[+-]?[0-9]{1,12}", value):
+            raise SkipbenchError(f"-p {shown(text)}: a parameter is written NAME=VALUE with a whole number, such as frequency=4")
+        if name in found or name in ("name", "root", "n", "n_test", "seed", "protocol"):
+            raise SkipbenchError(f"-p {shown(text)}: {name} is given twice or has an option of its own")
+        found[name] = int(value)
+    return found
+
+
 def _facts(dataset: Dataset) -> list[tuple[str, str]]:
-    counts = Counter(int(label) for label in dataset.labels)
-    classes = ", ".join(f"{name} ({counts[label]})" for label, name in enumerate(dataset.classes))
+    groups = [] if dataset.groups is None else [(f"{dataset.grouped_by}s", str(len(set(dataset.groups.tolist()))))]
     return [
         ("rows", str(len(dataset))),
         ("input shape", "x".join(map(str, dataset.input_shape))),
-        ("classes", f"{len(dataset.classes)}: {classes}"),
+        _answers(dataset),
+        *groups,
         ("protocol", dataset.protocol),
         ("sha256", dataset.sha256),
         ("provenance", dataset.provenance),
         ("licence", dataset.licence),
     ]
+
+
+def _answers(dataset: Dataset) -> tuple[str, str]:
+    """What a row is to be told by: its class, or its target values."""
+    if dataset.targets is not None:
+        means, deviations = dataset.targets.mean(axis=0), dataset.targets.std(axis=0)
+        each = ", ".join(f"mean {mean:.3f} deviation {deviation:.3f}" for mean, deviation in zip(means, deviations, strict=True))
+        return "targets", f"{len(means)}: {each}"
+    counts = Counter(int(label) for label in dataset.labels)
+    return "classes", f"{len(dataset.classes)}: " + ", ".join(f"{name} ({counts[label]})" for label, name in enumerate(dataset.classes))
 
 
 def _summary(checks: Sequence[FileCheck]) -> str:

@@ -97,7 +97,7 @@ class Choice(Model):
 
     name: str
     value: float | str
-    chosen_on: Literal["validation", "leave-one-out", "fixed"]
+    chosen_on: Literal["validation", "leave-one-out", "cross-validation", "fixed"]
     candidates: tuple[float | str, ...] = ()
 
 

@@ -77,6 +77,11 @@ class LogisticRegressionBaseline(ClassifierMixin, BaseEstimator):  # type: ignor
         check_is_fitted(self)
         return np.asarray(self.model_.decision_function(_asked(self, X, "logistic regression")))
 
+    def chosen_parameters(self) -> dict[str, Any]:
+        """After `fit`: the parameters with which a new instance uses the C that was chosen, without choosing again."""
+        check_is_fitted(self)
+        return {"Cs": (self.C_,)}
+
     def check_parameters(self) -> None:
         """Refuse parameters that no data could make right. Raises SkipbenchError."""
         is_list = isinstance(self.Cs, (Sequence, np.ndarray)) and not isinstance(self.Cs, str) and len(self.Cs) > 0

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
 from skipbench.architecture import CNN
-from skipbench.checks import SkipbenchError
+from skipbench.checks import ContractError
 from skipbench.results.record import Choice, Convergence, CurvePoint, RidgePoint, Spectrum
 from skipbench.trainers.method import INPUT_KINDS, InputKind, Measurements
 from skipbench.trainers.registry import accepts, input_kinds, make_method, method_class, method_label, method_parameters
@@ -25,11 +25,8 @@ LABELS = ("bream", "perch", "roach")
 SHAPES: dict[InputKind, tuple[int, ...]] = {"vectors": (7,), "images": (2, 5, 4)}
 
 _SINGLE = {"spectrum": Spectrum, "convergence": Convergence}
+_SCIKIT_LEARN = "scikit-learn's own `check_estimator` passes."
 _MANY = {"curve": CurvePoint, "ridge_path": RidgePoint, "choices": Choice}
-
-
-class ContractError(SkipbenchError):
-    """A method breaks the contract; the message names the method, its parameters, and what was found."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,16 @@ class Case:
             raise ContractError(f"method {self.name} with {dict(self.parameters)!r} on {self.kind}: {otherwise}")
 
 
-def check_method(name: str, parameters: Mapping[str, Any] | None = None) -> None:
+def check_method(name: str, parameters: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """Run the contract over a registered method: with these parameters or, without any, with every variant its class proposes.
 
     The contract: parameters are checked and labelled; where it takes vectors, scikit-learn's `check_estimator` passes; on every kind it
     takes, it fits with and without validation data, predicts labels, measures what a record can hold, leaves its parameters alone, clones,
-    pickles, gives the same result for the same seed, and refuses inputs of another shape, of another kind, or that are not finite.
+    pickles, gives the same result for the same seed, refits what it says it chose, and refuses inputs of another shape, of another kind,
+    or that are not finite. Returns what was checked, one sentence each.
     Raises ContractError at the first breach, SkipbenchError for an unknown method or parameter.
     """
+    done: dict[str, int] = {}
     for variant in contract_variants(name) if parameters is None else (dict(parameters),):
         label = method_label(name, variant)
         if not label or not label.isprintable():
@@ -73,8 +72,12 @@ def check_method(name: str, parameters: Mapping[str, Any] | None = None) -> None
             case = example_case(name, variant, kind)
             for check in CHECKS:
                 _run(check, case)
+                sentence = (check.__doc__ or check.__name__).partition("\n")[0]
+                done[sentence] = done.get(sentence, 0) + 1
         if "vectors" in taken:
             _check_scikit_learn(name, variant)
+            done[_SCIKIT_LEARN] = done.get(_SCIKIT_LEARN, 0) + 1
+    return tuple(f"{sentence} ({cases} case{'' if cases == 1 else 's'})" for sentence, cases in done.items())
 
 
 def contract_variants(name: str) -> tuple[Mapping[str, Any], ...]:
@@ -156,6 +159,23 @@ def check_same_seed_same_result(case: Case) -> None:
             case.expect(same, f"two fits with the same seed have different {scores}")
 
 
+def check_chosen_parameters(case: Case) -> None:
+    """What it says it chose, given to a new instance without validation data, leaves nothing to choose and predicts the same."""
+    first = case.fitted()
+    if not callable(getattr(first, "chosen_parameters", None)):
+        return
+    chosen = first.chosen_parameters()
+    case.expect(isinstance(chosen, dict), f"chosen_parameters() is a {type(chosen).__name__}, but it is a dictionary")
+    unknown = sorted(set(map(str, chosen)) - set(method_parameters(case.name)))
+    case.expect(not unknown, f"chosen_parameters() has {unknown}, which the constructor does not take")
+    again: Any = make_method(case.name, {**case.parameters, **chosen}).fit(case.X, case.y)
+    for choice in getattr(again, "measurements_", {}).get("choices", ()):
+        settled = choice.chosen_on == "fixed" and set(choice.candidates) <= {choice.value}
+        case.expect(settled, f"with chosen_parameters() {chosen!r} it still chooses {choice.name} among {choice.candidates}")
+    same = np.array_equal(first.predict(case.X_val), again.predict(case.X_val))
+    case.expect(same, f"a new instance with chosen_parameters() {chosen!r}, fitted on the same rows, predicts other labels")
+
+
 def check_refusals(case: Case) -> None:
     """Inputs of another kind, of another shape, or that are not finite are refused with a ValueError."""
     method = case.fitted()
@@ -177,6 +197,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_parameters_are_kept,
     check_pickling,
     check_same_seed_same_result,
+    check_chosen_parameters,
     check_refusals,
 )
 

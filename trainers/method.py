@@ -39,6 +39,10 @@ class Method(Protocol):
     `input_kinds(self) -> tuple[str, ...]`, which of "vectors" and "images" these parameters take (vectors, without it, or whatever its
     parameter `architecture` reads);
     `label(self) -> str`, a short name for tables;
+    `chosen_parameters(self) -> dict[str, Any]`, of a method that chooses something: after `fit`, the constructor's parameters with which a
+    new instance, fitted without validation data, uses exactly what was chosen; fitted on the same rows it predicts the same. What is
+    derived from the training inputs alone (a median bandwidth, a stable step size) is no choice and is derived again. Empty where nothing
+    was chosen;
     `contract_variants(cls) -> tuple[dict, ...]`, a class method: parameters, small enough to be quick, with which the contract runs.
     """
 

@@ -44,7 +44,9 @@ METHODS: dict[str, RegisteredMethod] = {
     method.name: method
     for method in (
         RegisteredMethod("ridge", "skipbench.trainers.ridge:KernelRidge", "kernel", "1"),
+        RegisteredMethod("svm", "skipbench.trainers.svm:KernelSVM", "kernel", "1"),
         RegisteredMethod("network", "skipbench.trainers.networks:NetworkClassifier", "network", "1"),
+        RegisteredMethod("practical-network", "skipbench.trainers.networks:PracticalClassifier", "network", "1"),
         RegisteredMethod("logistic-regression", "skipbench.trainers.baselines:LogisticRegressionBaseline", "baseline", "1"),
         RegisteredMethod("random-forest", "skipbench.trainers.baselines:RandomForestBaseline", "baseline", "1"),
     )

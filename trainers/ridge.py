@@ -3,61 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
-from skipbench.architecture import CNN, MLP, Architecture, DenseMLP, ResCNN, ResMLP
-from skipbench.checks import SkipbenchError, shown, unknown_name
+from skipbench.architecture import CNN, MLP, Architecture, DenseMLP, ResCNN
+from skipbench.checks import SkipbenchError, shown
 from skipbench.clock import Clock
-from skipbench.kernels.classical import CLASSICAL_KERNELS, ClassicalKernel, checked_bandwidth, classical_kernel, median_distance
-from skipbench.kernels.kernel_matrices import Engine, kernel_matrices
 from skipbench.kernels.spectra import Eigensystem, eigensystem, measure_spectrum
 from skipbench.kernels.spectra.gram import checked_ridge
 from skipbench.results.record import Choice, RidgePoint
 from skipbench.trainers.convergence import closed_form_convergence, closed_form_points
-from skipbench.trainers.devices import resolve_device
 from skipbench.trainers.gradient_descent import GradientDescentCurve
-from skipbench.trainers.inputs import Inputs, LabelledInputs, new_inputs, training_inputs, validation_inputs
-from skipbench.trainers.method import InputKind, Measurements
+from skipbench.trainers.inputs import LabelledInputs, training_inputs, validation_inputs
+from skipbench.trainers.kernel_choice import RemembersKernels
+from skipbench.trainers.kernel_classifier import KernelClassifier
+from skipbench.trainers.method import Measurements
 from skipbench.trainers.ridge_path import SingularGramError, check_usable, leave_one_out, smallest_usable_ridge, solve_path
 
-NETWORK_KERNELS = ("nngp", "ntk")
-KERNELS = (*NETWORK_KERNELS, *CLASSICAL_KERNELS)
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
-DEFAULT_ARCHITECTURE = ResMLP(depth=3)
 
 
-class RemembersKernels(Protocol):
-    """A drop-in for `kernel_matrices` that keeps what several fits need, such as `skipbench.kernels.KernelMemory`."""
-
-    def kernel_matrices(
-        self, arch: Architecture, x: Any, z: Any = None, *, dtype: torch.dtype, device: str | torch.device, engine: Engine
-    ) -> tuple[Tensor, Tensor]:
-        """(nngp, ntk), as `skipbench.kernels.kernel_matrices`."""
-
-
-class KernelRidge(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class KernelRidge(KernelClassifier):
     """One-vs-all kernel ridge regression, f(x) = k(x, X) (K + ridge tr(K)/n I)⁻¹ Y, Y one-hot minus 1/classes.
 
     architecture: whose infinite-width kernel it is; None means ResMLP(depth=3), or no architecture for a classical kernel. Convolutional
     ones take images (n, channels, height, width), the others vectors (n, features).
-    kernel: "ntk", "nngp", or a classical one, "gaussian" or "laplace".
+    kernel: "ntk", "nngp", a classical one, "gaussian" or "laplace", or a sum of different ones such as "ntk+laplace", each divided by the
+    mean of its diagonal on the training points; in a sum with a convolutional kernel the classical ones see the images flattened.
     ridges: the path, relative to tr(K)/n. The best on the validation data is chosen, the larger of equally good ones; without validation
     data the best by leave-one-out accuracy, in closed form. Nothing is fitted again on the validation data.
-    bandwidth: of a classical kernel, in the unit of the inputs; None means the median distance of the training points.
+    bandwidth: of the classical kernels, in the unit of the inputs; None means the median distance of the training points.
     dtype: "float64" or "float32", of the kernel; what follows is float64 always. device: "cpu", "cuda", "cuda:N" or "auto".
     engine: as in `kernel_matrices`. memory: None, or an object whose `kernel_matrices` remembers what other fits need too.
 
     After `fit`: `classes_`, `ridge_` (the chosen one), `ridges_` (those at which the matrix could be solved, in the given order),
-    `unusable_ridges_` (the others, each with the reason and its numbers), `dual_coef_` (len(ridges_), n, classes), `bandwidth_`, and
-    `measurements_`: spectrum, convergence and curve of gradient descent, ridge_path, choices, seconds by phase.
+    `unusable_ridges_` (the others, each with the reason and its numbers), `dual_coef_` (len(ridges_), n, classes), `bandwidth_`,
+    `kernel_scales_` (what the summands were divided by; None where it is no sum), and `measurements_`: spectrum, convergence and curve of
+    gradient descent, ridge_path, choices, seconds by phase.
     `fit` raises SingularGramError where no ridge is usable, and SkipbenchError for other bad input.
     """
 
@@ -86,13 +73,11 @@ class KernelRidge(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit every ridge and choose one. X: (n, features) or (n, channels, height, width). y: n labels. X_val, y_val: to choose on."""
         self.check_parameters()
         clock = Clock()
-        kinds, taker = self.input_kinds(), self._taker()
-        train = training_inputs(self, X, y, kinds=kinds, taker=taker)
-        validation = validation_inputs(self, X_val, y_val, kinds=kinds, taker=taker)
-        self.X_fit_ = train.inputs
+        choice = self._choice()
+        train = training_inputs(self, X, y, kinds=choice.input_kinds, taker=choice.taker)
+        validation = validation_inputs(self, X_val, y_val, kinds=choice.input_kinds, taker=choice.taker)
         with clock.phase("kernel"):
-            self.bandwidth_ = self._chosen_bandwidth(train.inputs)
-            gram = self._kernel_matrix(train.inputs, None)
+            gram = self._training_matrix(train.inputs)
             cross = None if validation is None else self._kernel_matrix(validation.inputs, train.inputs)
         with clock.phase("factor"):
             system = eigensystem(gram)
@@ -136,34 +121,19 @@ class KernelRidge(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise SkipbenchError(f"KernelRidge: X has {predicted.shape[1]} rows and y {len(labels)}: they must agree")
         return {ridge: float(np.mean(row == labels)) for ridge, row in zip(self.ridges_, predicted, strict=True)}
 
+    def chosen_parameters(self) -> dict[str, Any]:
+        """After `fit`: the parameters with which a new instance uses the ridge that was chosen, without choosing again."""
+        check_is_fitted(self)
+        return {"ridges": (self.ridge_,)}
+
     def check_parameters(self) -> None:
         """Refuse parameters that no data could make right. Raises SkipbenchError."""
-        if self.kernel not in KERNELS:
-            raise SkipbenchError(
-                f"KernelRidge: kernel={shown(self.kernel)}, but there is {unknown_name('kernel', str(self.kernel), KERNELS)}"
-            )
-        self._check_architecture()
+        self._choice()
         self._check_ridges()
-        if self.bandwidth is not None:
-            checked_bandwidth(self.bandwidth)
-        if self.dtype not in DTYPES:
-            raise SkipbenchError(f"KernelRidge: dtype={shown(self.dtype)}, but a kernel is computed in one of: {', '.join(DTYPES)}")
-        if self.engine not in get_args(Engine):
-            unknown = unknown_name("engine", str(self.engine), get_args(Engine))
-            raise SkipbenchError(f"KernelRidge: engine={shown(self.engine)}, but there is {unknown}")
-        if self.memory is not None and not callable(getattr(self.memory, "kernel_matrices", None)):
-            raise SkipbenchError(f"KernelRidge: memory={shown(self.memory)}, but it is None or a skipbench.kernels.KernelMemory")
-        resolve_device(self.device)
-
-    def input_kinds(self) -> tuple[InputKind, ...]:
-        """What these parameters take: images for a convolutional architecture, vectors otherwise."""
-        return ("images",) if self._is_network_kernel() and self._used_architecture().is_convolutional else ("vectors",)
 
     def label(self) -> str:
-        """A short name for tables, e.g. "NTK ridge, ResCNN(3, tr)" or "Laplace ridge"."""
-        if not self._is_network_kernel():
-            return f"{self.kernel.capitalize()} ridge"
-        return f"{self.kernel.upper()} ridge, {self._used_architecture().label}"
+        """A short name for tables, e.g. "NTK ridge, ResCNN(3, tr)", "Laplace ridge" or "NTK + Laplace ridge, ResMLP(3)"."""
+        return self._choice().label("ridge")
 
     @classmethod
     def contract_variants(cls) -> tuple[dict[str, Any], ...]:
@@ -173,28 +143,10 @@ class KernelRidge(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             {},
             {"kernel": "laplace"},
             {"kernel": "gaussian", "ridges": [1e-2]},
+            {"kernel": "ntk+laplace"},
+            {"kernel": "nngp+gaussian", "architecture": CNN(depth=1, readout="tr")},
             *({"architecture": arch, "kernel": "nngp"} for arch in networks),
         )
-
-    def _is_network_kernel(self) -> bool:
-        return self.kernel in NETWORK_KERNELS
-
-    def _used_architecture(self) -> Architecture:
-        return DEFAULT_ARCHITECTURE if self.architecture is None else self.architecture
-
-    def _taker(self) -> str:
-        return self._used_architecture().label if self._is_network_kernel() else f"the {self.kernel} kernel"
-
-    def _check_architecture(self) -> None:
-        if self._is_network_kernel():
-            if not isinstance(self._used_architecture(), Architecture):
-                raise SkipbenchError(
-                    f"KernelRidge: architecture={shown(self.architecture)}, but it is an architecture such as ResMLP(depth=3)"
-                )
-            if self.bandwidth is not None:
-                raise SkipbenchError(f'KernelRidge: bandwidth={shown(self.bandwidth)}, but kernel="{self.kernel}" has none: leave it out')
-        elif self.architecture is not None:
-            raise SkipbenchError(f'KernelRidge: architecture={shown(self.architecture)}, but kernel="{self.kernel}" has none: leave it out')
 
     def _check_ridges(self) -> None:
         if not isinstance(self.ridges, (Sequence, np.ndarray)) or isinstance(self.ridges, str) or len(self.ridges) == 0:
@@ -204,22 +156,6 @@ class KernelRidge(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         values = [checked_ridge(ridge, where=f"KernelRidge: ridges={shown(self.ridges)}", zero_allowed=False) for ridge in self.ridges]
         if len(set(values)) < len(values):
             raise SkipbenchError(f"KernelRidge: ridges={shown(self.ridges)}, but a ridge stands there twice: name each once")
-
-    def _chosen_bandwidth(self, inputs: Inputs) -> float | None:
-        if self._is_network_kernel():
-            return None
-        return median_distance(inputs) if self.bandwidth is None else checked_bandwidth(self.bandwidth)
-
-    def _kernel_matrix(self, x: Inputs, z: Inputs | None) -> Tensor:
-        """The kernel matrix in float64, on the device; computed in `dtype`."""
-        dtype, device = DTYPES[self.dtype], resolve_device(self.device)
-        if self.bandwidth_ is not None:
-            matrix = classical_kernel(cast(ClassicalKernel, self.kernel), x, z, bandwidth=self.bandwidth_, dtype=dtype, device=device)
-        else:
-            compute = kernel_matrices if self.memory is None else self.memory.kernel_matrices
-            pair = compute(self._used_architecture(), x, z, dtype=dtype, device=device, engine=cast(Engine, self.engine))
-            matrix = pair[NETWORK_KERNELS.index(self.kernel)]
-        return matrix.to(torch.float64)
 
     def _solve(self, system: Eigensystem, targets: Tensor) -> None:
         """Dual coefficients at every ridge where the matrix can be solved; an error only where there is none."""
@@ -266,9 +202,7 @@ class KernelRidge(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _outputs(self, X: Any, which: list[int]) -> NDArray[np.float64]:
         """Outputs of new rows at some of the ridges, (len(which), n, classes)."""
-        inputs = new_inputs(self, X, kinds=self.input_kinds(), taker=self._taker())
-        # on the training points it is the Gram matrix: half the work, and a memory still holds it
-        cross = self._kernel_matrix(inputs, None if np.array_equal(inputs, self.X_fit_) else self.X_fit_)
+        cross = self._cross_matrix(X)
         outputs = cross @ torch.from_numpy(self.dual_coef_[which]).to(cross.device)
         return np.asarray(outputs.cpu().numpy())
 

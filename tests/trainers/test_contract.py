@@ -8,10 +8,10 @@ import types
 import numpy as np
 import pytest
 
-from skipbench.checks import SkipbenchError
+from skipbench.checks import ContractError, SkipbenchError
 from skipbench.trainers import registry
 from skipbench.trainers.baselines import LogisticRegressionBaseline
-from skipbench.trainers.contract import ContractError, check_method, contract_variants, example_case
+from skipbench.trainers.contract import check_method, contract_variants, example_case
 from skipbench.trainers.registry import METHODS, RegisteredMethod, accepts
 
 VARIANTS = [(name, number) for name in sorted(METHODS) for number in range(len(contract_variants(name)))]
@@ -19,7 +19,9 @@ VARIANTS = [(name, number) for name in sorted(METHODS) for number in range(len(c
 
 @pytest.mark.parametrize(("name", "number"), VARIANTS)
 def test_every_registered_method_keeps_the_contract(name, number):
-    check_method(name, contract_variants(name)[number])
+    checked = check_method(name, contract_variants(name)[number])
+    assert any("a clone has the same ones" in sentence for sentence in checked)
+    assert all(sentence.endswith(")") for sentence in checked)  # each says in how many cases
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
@@ -115,6 +117,35 @@ class IgnoresScikitLearn(LogisticRegressionBaseline):
         self.secret = 1
 
 
+class ChoosesTheUnknown(LogisticRegressionBaseline):
+    def chosen_parameters(self):
+        return {"strength": 1.0}
+
+
+class ChoosesAgain(LogisticRegressionBaseline):
+    def fit(self, X, y, X_val=None, y_val=None):
+        super().fit(X, y, X_val, y_val)
+        choice = self.measurements_["choices"][0]
+        self.measurements_["choices"] = (choice.model_copy(update={"chosen_on": "leave-one-out", "candidates": (1.0, 2.0)}),)
+        return self
+
+
+class ForgetsWhatItChose(LogisticRegressionBaseline):
+    def fit(self, X, y, X_val=None, y_val=None):
+        super().fit(X, y, X_val, y_val)
+        self.reversed_ = X_val is None
+        return self
+
+    def predict(self, X):
+        found = super().predict(X)
+        return self.classes_[::-1][np.searchsorted(self.classes_, found)] if self.reversed_ else found
+
+
+class SaysWhatItChoseInWords(LogisticRegressionBaseline):
+    def chosen_parameters(self):
+        return "Cs"
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -126,6 +157,10 @@ class IgnoresScikitLearn(LogisticRegressionBaseline):
         (MeasuresInfiniteSeconds, "but it is seconds by phase"),
         (ChangesItsParameters, "parameter Cs is no longer the object that was given"),
         (CannotBePickled, "AttributeError: .*model_.*, while it was checked that: A pickled classifier predicts the same"),
+        (SaysWhatItChoseInWords, r"chosen_parameters\(\) is a str, but it is a dictionary"),
+        (ChoosesTheUnknown, r"chosen_parameters\(\) has \['strength'\], which the constructor does not take"),
+        (ChoosesAgain, r"it still chooses C among \(1\.0, 2\.0\)"),
+        (ForgetsWhatItChose, "fitted on the same rows, predicts other labels"),
         (TakesNaN, "it takes NaN in X without a ValueError"),
         (NeedsValidationData, "KeyError: 'X_val', while it was checked that: It also fits without validation data"),
         (HasNoLabel, "but a table needs one line of text"),

@@ -51,9 +51,16 @@ def installed(monkeypatch):
     registry._foreign_methods.cache_clear()
 
 
-def test_the_four_methods_of_the_suite_are_registered_with_family_and_version():
+def test_the_methods_of_the_suite_are_registered_with_family_and_version():
     families = {name: method.family for name, method in METHODS.items()}
-    assert families == {"ridge": "kernel", "network": "network", "logistic-regression": "baseline", "random-forest": "baseline"}
+    assert families == {
+        "ridge": "kernel",
+        "svm": "kernel",
+        "network": "network",
+        "practical-network": "network",
+        "logistic-regression": "baseline",
+        "random-forest": "baseline",
+    }
     assert all(method.name == name and method.source_version for name, method in METHODS.items())
 
 

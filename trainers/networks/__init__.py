@@ -1,7 +1,8 @@
-"""Finite networks: the twins of the kernels' architectures, and the classifier that trains them."""
+"""Finite networks: the twins of the kernels' architectures, practical ones, and the classifiers that train them."""
 
 from skipbench.trainers.networks.build import build_network
 from skipbench.trainers.networks.classifier import NetworkClassifier
 from skipbench.trainers.networks.outcome import TrainingDiverged
+from skipbench.trainers.networks.practical import PracticalClassifier
 
-__all__ = ["NetworkClassifier", "TrainingDiverged", "build_network"]
+__all__ = ["NetworkClassifier", "PracticalClassifier", "TrainingDiverged", "build_network"]

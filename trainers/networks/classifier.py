@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -16,21 +15,20 @@ from torch import Tensor, nn
 from skipbench.architecture import CNN, Architecture, DenseMLP, ResCNN, ResMLP
 from skipbench.checks import SkipbenchError, shown
 from skipbench.clock import Clock
-from skipbench.results.record import Choice, Convergence
 from skipbench.trainers.devices import resolve_device
-from skipbench.trainers.inputs import Inputs, LabelledInputs, new_inputs, training_inputs, validation_inputs
-from skipbench.trainers.method import InputKind, Measurements
-from skipbench.trainers.networks.build import build_network, check_count
+from skipbench.trainers.inputs import LabelledInputs, training_inputs, validation_inputs
+from skipbench.trainers.method import InputKind
+from skipbench.trainers.networks.build import build_network
 from skipbench.trainers.networks.learning_rate import default_learning_rate
-from skipbench.trainers.networks.outcome import TrainingOutcome, measured_convergence
+from skipbench.trainers.networks.outcome import measured_convergence
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
+from skipbench.trainers.networks.trained import DTYPES, TrainedNetwork, inputs_like, stream_seed
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 DEFAULT_ARCHITECTURE = ResMLP(depth=2)
 
 
-class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class NetworkClassifier(TrainedNetwork):
     """The finite network of an architecture in NTK parametrisation, trained by gradient descent from f = 0.
 
     The outputs are f(x; θ) - f(x; θ at initialisation), so training starts at f = 0 as kernel gradient descent does. One step of full-batch
@@ -95,7 +93,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from skipbench.trainers.networks.training import train  # Lightning takes seconds to import: only those who train wait
 
         self.check_parameters()
-        kinds, taker = self.input_kinds(), self._used_architecture().label
+        kinds, taker = self.input_kinds(), self._taker()
         labelled = training_inputs(self, X, y, kinds=kinds, taker=taker)
         labelled_validation = validation_inputs(self, X_val, y_val, kinds=kinds, taker=taker)
         settings, clock = self._settings(), Clock()
@@ -117,25 +115,29 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 clock=clock,
             )
         self.network_, self.initial_network_ = network.cpu(), initial
-        self.n_epochs_ = outcome.n_epochs
-        self.best_epoch_ = outcome.n_epochs if outcome.best_epoch is None else outcome.best_epoch
-        self.measurements_: Measurements = self._measured(outcome, clock)
+        self._keep_outcome(outcome, clock)
+        self.measurements_["convergence"] = measured_convergence(
+            outcome.loss_steps,
+            outcome.losses,
+            learning_rate=self.learning_rate_,
+            momentum=float(self.momentum),
+            batch_size=self.batch_size,
+        )
         return self
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """The label of every row, (n,)."""
-        outputs = self._outputs(X)
-        return np.asarray(self.classes_[outputs.argmax(axis=1)])
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Outputs f - f at initialisation, (n, classes); for two classes that of the second minus that of the first, (n,)."""
-        outputs = self._outputs(X)
-        return np.asarray(outputs[:, 1] - outputs[:, 0]) if len(self.classes_) == 2 else outputs
 
     @available_if(lambda self: self.loss == "cross_entropy")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Softmax of the outputs, (n, classes). Only with loss="cross_entropy": the outputs of MSE are no logarithms of probabilities."""
         return np.asarray(torch.softmax(torch.from_numpy(self._outputs(X)), dim=1).numpy())
+
+    def chosen_parameters(self) -> dict[str, Any]:
+        """After `fit`: the parameters with which a new instance stops at the epoch that was chosen; empty without validation data.
+
+        The step size is constant, so that many epochs on the same rows end with the very weights that were kept here. Epoch 0, the
+        untrained network, becomes 1: a network without training is none.
+        """
+        check_is_fitted(self, "network_")
+        return {"epochs": max(1, self.best_epoch_), "patience": None} if self.epoch_was_chosen_ else {}
 
     def check_parameters(self) -> None:
         """Refuse parameters that no data could make right. Raises SkipbenchError."""
@@ -143,13 +145,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise SkipbenchError(
                 f"NetworkClassifier: architecture={shown(self.architecture)}, but it is an architecture such as ResMLP(depth=3)"
             )
-        check_count("NetworkClassifier", "width", self.width, "width counts hidden units or channels")
-        if self.dtype not in tuple(DTYPES):
-            raise SkipbenchError(f"NetworkClassifier: dtype={shown(self.dtype)}, but networks are trained in one of: {', '.join(DTYPES)}")
-        if not isinstance(self.progress_bar, bool):
-            raise SkipbenchError(f"NetworkClassifier: progress_bar={shown(self.progress_bar)}, but it is either True or False")
+        self._check_common_parameters()
         self._settings()
-        resolve_device(self.device)
 
     def input_kinds(self) -> tuple[InputKind, ...]:
         """What these parameters take: images for a convolutional architecture, vectors otherwise."""
@@ -175,6 +172,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _used_architecture(self) -> Architecture:
         return DEFAULT_ARCHITECTURE if self.architecture is None else self.architecture
+
+    def _taker(self) -> str:
+        return self._used_architecture().label
 
     def _settings(self) -> TrainingSettings:
         names = ("learning_rate", "momentum", "batch_size", "epochs", "patience", "evaluate_every", "target_reduction", "seed")
@@ -202,49 +202,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed=stream_seed(self.seed, "learning rate"),
         )
 
-    def _measured(self, outcome: TrainingOutcome, clock: Clock) -> Measurements:
-        convergence: Convergence = measured_convergence(
-            outcome.loss_steps,
-            outcome.losses,
-            learning_rate=self.learning_rate_,
-            momentum=float(self.momentum),
-            batch_size=self.batch_size,
-        )
-        choices = [Choice(name="learning_rate", value=self.learning_rate_, chosen_on="fixed")]
-        if outcome.best_epoch is not None:
-            choices.append(Choice(name="epoch", value=outcome.best_epoch, chosen_on="validation"))
-        return Measurements(curve=outcome.curve, convergence=convergence, choices=tuple(choices), phases=dict(clock.seconds))
-
-    def _outputs(self, X: Any) -> NDArray[np.float64]:
-        """f - f at initialisation in float64, so that a row's outputs do not depend on the rows beside it: (n, classes)."""
-        check_is_fitted(self, "network_")
-        inputs = new_inputs(self, X, kinds=self.input_kinds(), taker=self._used_architecture().label)
-        device = resolve_device(self.device)
-        trained, initial = (copy.deepcopy(part).to(device, torch.float64) for part in (self.network_, self.initial_network_))
-        parts = []
-        with torch.no_grad():
-            for first in range(0, len(inputs), EVALUATION_ROWS):
-                rows = _as_tensor(inputs[first : first + EVALUATION_ROWS]).to(device, torch.float64)
-                parts.append((trained(rows) - initial(rows)).cpu())
-        return np.asarray(torch.cat(parts).numpy())
-
-
-def stream_seed(seed: int, purpose: str) -> int:
-    """A seed of its own for each purpose, so that weights and orders drawn from one `seed` are independent."""
-    words = np.random.SeedSequence([int(seed), *purpose.encode()]).generate_state(2)
-    return int(words[0]) << 31 | int(words[1]) >> 1
-
 
 def _on_device(labelled: LabelledInputs, network: nn.Module) -> Samples:
     """The rows as tensors where the network is, with its outputs at initialisation."""
-    like = next(network.parameters())
-    inputs = _as_tensor(labelled.inputs).to(like)
-    if inputs.ndim == 4:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)  # a fifth faster on the CPU
+    inputs = inputs_like(labelled.inputs, network)
     with torch.no_grad():
         initial = torch.cat([network(inputs[first : first + EVALUATION_ROWS]) for first in range(0, len(inputs), EVALUATION_ROWS)])
-    return Samples(inputs, initial, torch.from_numpy(labelled.codes).to(like.device))
-
-
-def _as_tensor(inputs: Inputs) -> Tensor:
-    return torch.tensor(inputs)  # a copy: what was given may be read-only
+    return Samples(inputs, initial, torch.from_numpy(labelled.codes).to(inputs.device))

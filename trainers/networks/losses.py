@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -20,12 +21,20 @@ def mean_squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
     return (outputs - targets).square().sum() / (2 * len(outputs))
 
 
-def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    """-1/n Σ_i log softmax(f(x_i))[y_i], in nats: log(classes) for f = 0."""
-    return functional.cross_entropy(outputs, labels)
+def cross_entropy(outputs: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """-1/n Σ_i log softmax(f(x_i))[y_i], in nats: log(classes) for f = 0.
+
+    label_smoothing: the share ε of the label that is spread evenly over all classes, -(1 - ε) log p_y - ε/classes Σ_c log p_c.
+    """
+    return functional.cross_entropy(outputs, labels, label_smoothing=label_smoothing)
 
 
 LOSSES: dict[Loss, LossFunction] = {"mse": mean_squared_error, "cross_entropy": cross_entropy}
+
+
+def loss_function(loss: Loss, label_smoothing: float = 0.0) -> LossFunction:
+    """The named loss; label_smoothing is for "cross_entropy" only."""
+    return partial(cross_entropy, label_smoothing=label_smoothing) if label_smoothing else LOSSES[loss]
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from skipbench.clock import Clock
 from skipbench.results.record import CurvePoint
-from skipbench.trainers.networks.losses import LOSSES, accuracy
+from skipbench.trainers.networks.losses import accuracy, loss_function
 from skipbench.trainers.networks.outcome import TrainingDiverged, TrainingOutcome
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
@@ -32,7 +32,7 @@ class WatchedModule(Protocol):
 
 
 class BestEpoch:
-    """Keeps the trainable weights that were best on validation: the highest accuracy, among equals the lowest loss."""
+    """Keeps the weights that were best on validation, batch norm's averages with them: highest accuracy, among equals lowest loss."""
 
     def __init__(self) -> None:
         self.epoch: int | None = None
@@ -43,7 +43,7 @@ class BestEpoch:
         """Keep the network's present weights if they are better than those kept so far."""
         if (accuracy, -loss) > self._score:
             self._score, self.epoch = (accuracy, -loss), epoch
-            self._weights = {name: value.detach().clone() for name, value in network.named_parameters() if value.requires_grad}
+            self._weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def restore(self, network: nn.Module) -> None:
         """Put the best weights back; a network that was never offered keeps its own."""
@@ -53,16 +53,17 @@ class BestEpoch:
 class CurveRecorder(pl.Callback):
     """Records `CurvePoint`s, keeps the best epoch's weights, stops early, and raises TrainingDiverged.
 
-    In full-batch mode every step's own forward pass gives the full training loss, so nothing is computed twice; with mini-batches
-    the training rows are evaluated between epochs. `clock` counts the phases "train" and "evaluate".
+    In full-batch mode every step's own forward pass gives the full training loss, so nothing is computed twice; with mini-batches, and
+    with batch norm, the training rows are evaluated between epochs. `clock` counts the phases "train" and "evaluate".
     """
 
     def __init__(self, train: Samples, validation: Samples | None, settings: TrainingSettings, learning_rate: float, clock: Clock) -> None:
         self.best = BestEpoch()
         self._train, self._validation = train, validation
         self._settings, self._learning_rate = settings, learning_rate
-        self._full_batch = settings.batch_size is None or settings.batch_size >= len(train.labels)
-        self._loss = LOSSES[settings.loss]
+        full_batch = settings.batch_size is None or settings.batch_size >= len(train.labels)
+        self._steps_evaluate = full_batch and not settings.batch_normalised
+        self._loss = loss_function(settings.loss, settings.label_smoothing)
         self._clock, self._training_time = clock, ExitStack()
         self._initial_loss = float(self._loss(torch.zeros_like(train.initial), train.labels))  # f = 0 at the start
         self._curve: list[CurvePoint] = []
@@ -79,16 +80,16 @@ class CurveRecorder(pl.Callback):
         self._training_time.enter_context(self._clock.phase("train"))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """With mini-batches: evaluate between two epochs."""
-        if not self._full_batch and self._settings.is_evaluated(trainer.current_epoch):
+        """Where steps do not evaluate: evaluate between two epochs."""
+        if not self._steps_evaluate and self._settings.is_evaluated(trainer.current_epoch):
             self._evaluate(trainer, watched(pl_module))
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Check the loss of every step before its update; in full-batch mode it is the full training loss at the present weights."""
+        """Check the loss of every step before its update; where steps evaluate, it is the full training loss at the present weights."""
         self._refuse_divergence(float(loss.detach()), trainer.global_step)
-        if self._full_batch and self._settings.is_evaluated(trainer.current_epoch):
+        if self._steps_evaluate and self._settings.is_evaluated(trainer.current_epoch):
             self._evaluate(trainer, watched(pl_module), watched(pl_module).outputs)
-        elif self._full_batch:
+        elif self._steps_evaluate:
             self._note_loss(trainer, float(loss.detach()))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -122,7 +123,8 @@ class CurveRecorder(pl.Callback):
         if not math.isfinite(loss):
             raise self._diverged(loss, trainer.global_step)
         epoch = trainer.current_epoch
-        self.best.offer(network, epoch, loss, share)
+        if epoch > 0 or self._settings.may_stay_untrained:
+            self.best.offer(network, epoch, loss, share)
         patience = self._settings.patience
         if patience is not None and self.best.epoch is not None and epoch - self.best.epoch >= patience:
             trainer.should_stop = True
@@ -141,9 +143,9 @@ class CurveRecorder(pl.Callback):
 
     def _diverged(self, loss: float, step: int) -> TrainingDiverged:
         return TrainingDiverged(
-            f"NetworkClassifier: training diverged: the loss is {loss:.3g} at step {step}, after {self._initial_loss:.3g} at the start,"
-            f" with learning_rate={self._learning_rate:.3g} and momentum={self._settings.momentum:g}:"
-            " use a smaller learning_rate, or None for a stable one",
+            f"{self._settings.owner}: training diverged: the loss is {loss:.3g} at step {step}, after {self._initial_loss:.3g} at the"
+            f" start, with learning_rate={self._learning_rate:.3g} and momentum={self._settings.momentum:g}:"
+            f" {self._settings.advice}",
             step=step,
             learning_rate=self._learning_rate,
             curve=tuple(self._curve),
@@ -151,9 +153,12 @@ class CurveRecorder(pl.Callback):
 
 
 def network_outputs(network: nn.Module, samples: Samples) -> Tensor:
-    """f - f at initialisation on all rows, without gradients: (n, classes)."""
+    """f - f at initialisation on all rows, in evaluation mode, without gradients: (n, classes)."""
+    mode = network.training
     with torch.no_grad():
+        network.eval()
         parts = [network(rows) for rows in samples.inputs.split(EVALUATION_ROWS)]  # type: ignore[no-untyped-call]
+        network.train(mode)
         return torch.cat(parts) - samples.initial
 
 

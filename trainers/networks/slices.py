@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,8 +15,8 @@ EVALUATION_ROWS = 2048  # evaluated at a time, which bounds the memory of evalua
 class Samples(NamedTuple):
     """Rows that a network is trained or evaluated on, on one device.
 
-    inputs: (n, ...). initial: (n, classes), the network's outputs at initialisation, which are subtracted. labels: (n,), indices
-    into the classes.
+    inputs: (n, ...). initial: (n, classes), what is subtracted from the network's outputs: those at initialisation, or zeros. labels:
+    (n,), indices into the classes.
     """
 
     inputs: Tensor
@@ -26,17 +27,28 @@ class Samples(NamedTuple):
 class SlicingLoader:
     """Yields `Samples`: all rows at once where batch_size is None, else mini-batches in an order of its own for every pass.
 
-    The order comes from a generator seeded once with `seed`. A last batch that is not full is yielded too.
+    The order comes from a generator seeded once with `seed`. A last batch that is not full is yielded too; one of fewer than `least_rows`
+    rows joins the batch before it. augment: what is done to the inputs of every batch.
     """
 
-    def __init__(self, samples: Samples, batch_size: int | None, seed: int) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        batch_size: int | None,
+        seed: int,
+        *,
+        least_rows: int = 1,
+        augment: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self._samples = samples
+        self._least_rows = least_rows
+        self._augment = augment
         self._batch_size = batch_size
         self._generator = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
         """Batches in one pass."""
-        return 1 if self.full_batch or self._batch_size is None else -(-self.n_rows // self._batch_size)
+        return 1 if self.full_batch or self._batch_size is None else len(self._bounds(self._batch_size)) - 1
 
     @property
     def n_rows(self) -> int:
@@ -50,9 +62,20 @@ class SlicingLoader:
 
     def __iter__(self) -> Iterator[Samples]:
         if self.full_batch or self._batch_size is None:
-            yield self._samples
+            yield self._augmented(self._samples)
             return
         order = torch.randperm(self.n_rows, generator=self._generator).to(self._samples.labels.device)
-        for first in range(0, self.n_rows, self._batch_size):
-            rows = order[first : first + self._batch_size]
-            yield Samples(*(part[rows] for part in self._samples))
+        bounds = self._bounds(self._batch_size)
+        for first, end in itertools.pairwise(bounds):
+            rows = order[first:end]
+            yield self._augmented(Samples(*(part[rows] for part in self._samples)))
+
+    def _bounds(self, batch_size: int) -> list[int]:
+        """Where batches begin, and where the last one ends."""
+        bounds = [*range(0, self.n_rows, batch_size), self.n_rows]
+        if len(bounds) > 2 and bounds[-1] - bounds[-2] < self._least_rows:
+            del bounds[-2]
+        return bounds
+
+    def _augmented(self, batch: Samples) -> Samples:
+        return batch if self._augment is None else batch._replace(inputs=self._augment(batch.inputs))

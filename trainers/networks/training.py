@@ -6,8 +6,9 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,22 +17,27 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
 from skipbench.clock import Clock
-from skipbench.trainers.networks.losses import LOSSES
+from skipbench.trainers.networks.losses import loss_function
 from skipbench.trainers.networks.outcome import TrainingOutcome
 from skipbench.trainers.networks.recorder import CurveRecorder
+from skipbench.trainers.networks.schedule import one_cycle
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import Samples, SlicingLoader
 
 
 class NetworkModule(pl.LightningModule):
-    """Stochastic gradient descent with heavy-ball momentum on the outputs f(x) - f(x) at initialisation."""
+    """Stochastic gradient descent with momentum on the outputs f(x) - f(x) at initialisation.
 
-    def __init__(self, network: nn.Module, settings: TrainingSettings, learning_rate: float) -> None:
+    learning_rate: the step size or, with the one-cycle schedule, the largest one. steps_per_epoch: for that schedule.
+    """
+
+    def __init__(self, network: nn.Module, settings: TrainingSettings, learning_rate: float, steps_per_epoch: int) -> None:
         super().__init__()
         self.network = network
         self.outputs = torch.empty(0)
-        self._loss = LOSSES[settings.loss]
-        self._learning_rate, self._momentum = learning_rate, settings.momentum
+        self._loss = loss_function(settings.loss, settings.label_smoothing)
+        self._settings, self._learning_rate = settings, learning_rate
+        self._steps = settings.epochs * steps_per_epoch
 
     def training_step(self, batch: Samples, batch_index: int) -> Tensor:
         """The loss of one batch; its outputs stay for the recorder."""
@@ -39,10 +45,23 @@ class NetworkModule(pl.LightningModule):
         self.outputs = outputs.detach()
         return self._loss(outputs, batch.labels)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Plain SGD over what is trainable."""
+    def configure_optimizers(self) -> Any:
+        """SGD over what is trainable; weight decay leaves biases and batch norm alone."""
+        settings = self._settings
         trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return torch.optim.SGD(trainable, lr=self._learning_rate, momentum=self._momentum)
+        groups: list[dict[str, Any]] = [{"params": [parameter for parameter in trainable if parameter.ndim > 1]}]
+        groups += [{"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0}]
+        optimizer = torch.optim.SGD(
+            groups if settings.weight_decay else trainable,
+            lr=self._learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+        )
+        if not settings.one_cycle:
+            return optimizer
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(one_cycle, steps=self._steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def train(
@@ -55,11 +74,13 @@ def train(
     order_seed: int,
     progress_bar: bool,
     clock: Clock,
+    augment: Callable[[Tensor], Tensor] | None = None,
 ) -> TrainingOutcome:
     """Train the network in place, on the device where the samples are, and leave it with the weights of its best epoch.
 
     Without validation these are the last weights. order_seed: of the mini-batches' order; torch's global generator is not used.
-    clock: counts "train" and "evaluate" apart from whatever phase is running. Raises TrainingDiverged.
+    clock: counts "train" and "evaluate" apart from whatever phase is running. augment: what is done to the inputs of every batch.
+    Raises TrainingDiverged.
     """
     recorder = CurveRecorder(train_samples, validation, settings, learning_rate, clock)
     device = train_samples.labels.device
@@ -67,7 +88,7 @@ def train(
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=[device.index or 0] if device.type == "cuda" else 1,
-            max_epochs=settings.epochs,
+            max_epochs=settings.last_epoch,
             callbacks=[recorder],
             logger=False,
             enable_checkpointing=False,
@@ -77,8 +98,9 @@ def train(
             num_sanity_val_steps=0,
             plugins=[LightningEnvironment()],  # one process, also inside a batch system's job
         )
-        loader: Any = SlicingLoader(train_samples, settings.batch_size, order_seed)
-        trainer.fit(NetworkModule(network, settings, learning_rate), loader)
+        least_rows = 2 if settings.batch_normalised else 1
+        loader: Any = SlicingLoader(train_samples, settings.batch_size, order_seed, least_rows=least_rows, augment=augment)
+        trainer.fit(NetworkModule(network, settings, learning_rate, len(loader)), loader)
     recorder.best.restore(network)
     return recorder.outcome()
 

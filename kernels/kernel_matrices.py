@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from skipbench.architecture import ARCHITECTURES, Architecture
-from skipbench.checks import SkipbenchError, shown, unknown_name
-from skipbench.kernels.engines.reference import reference_matrices
+from skipbench.checks import SkipbenchError, shown
+from skipbench.kernels.engines.registry import AUTO, engine_for
 from skipbench.kernels.inputs import Inputs, check_same_shape
 
-Engine = Literal["auto", "reference"]
+Engine: TypeAlias = str  # a name among `skipbench.kernels.engines.registry.engine_choices()`
 WORKING_BYTES = 2**30
 DTYPES = (torch.float32, torch.float64)
 
@@ -24,7 +24,7 @@ def kernel_matrices(
     *,
     dtype: torch.dtype = torch.float64,
     device: str | torch.device = "cpu",
-    engine: Engine = "auto",
+    engine: Engine = AUTO,
     normalised: bool = False,
     working_bytes: int = WORKING_BYTES,
 ) -> tuple[Tensor, Tensor]:
@@ -32,7 +32,8 @@ def kernel_matrices(
 
     x: (n, d) for MLP, ResMLP, DenseMLP; (n, channels, height, width) for CNN and ResCNN; numpy or torch. z: (m, ...) of the same kind; None
     means x, and both matrices are then exactly symmetric. dtype: torch.float64 or torch.float32, of the fields and of the result
-    (readout means are summed in float64). device: where it is computed and returned. engine: "reference" (plain torch) or "auto".
+    (readout means are summed in float64). device: where it is computed and returned. engine: "auto", the fastest that can
+    run, or a registered name such as "reference" (plain torch).
     normalised: divide both matrices by (1 + α²)^depth, by which a residual network's variances grow: for depths that no dtype holds.
     working_bytes: bound on the memory used besides the inputs and the two matrices, whatever n is
     (exceeded only where one pair of images alone needs more).
@@ -40,17 +41,16 @@ def kernel_matrices(
     """
     if type(arch).__name__ not in ARCHITECTURES:
         raise SkipbenchError(f"arch={shown(arch)} is no architecture: make one of {', '.join(ARCHITECTURES)}, e.g. ResMLP(depth=3)")
-    if engine not in get_args(Engine):
-        raise SkipbenchError(unknown_name("engine", str(engine), get_args(Engine)))
     if dtype not in DTYPES:
         raise SkipbenchError(f"dtype={dtype} is not offered: use torch.float64 or torch.float32")
     where = _present_device(device)
+    compute = engine_for(engine, arch, where, dtype).load()
     left = Inputs(x, arch, name="x", dtype=dtype, device=where)
     if z is None:
-        return reference_matrices(arch, left, None, normalised=normalised, working_bytes=working_bytes)
+        return compute(arch, left, None, normalised=normalised, working_bytes=working_bytes)
     right = Inputs(z, arch, name="z", dtype=dtype, device=where)
     check_same_shape(left, right)
-    return reference_matrices(arch, left, right, normalised=normalised, working_bytes=working_bytes)
+    return compute(arch, left, right, normalised=normalised, working_bytes=working_bytes)
 
 
 def _present_device(device: str | torch.device) -> torch.device:

@@ -6,11 +6,14 @@ from skipbench.results.figures.files import FIGURES, write_figures
 from skipbench.results.figures.overview import overview_figure
 from skipbench.results.figures.ranking import ranking_figure
 from skipbench.results.figures.style import save_svg, svg_text
+from skipbench.results.figures.sweeps import depth_figure, learning_curve_figure
 
 __all__ = [
     "FIGURES",
+    "depth_figure",
     "iterations_figure",
     "kernel_against_network_figure",
+    "learning_curve_figure",
     "overview_figure",
     "ranking_figure",
     "residual_against_plain_figure",

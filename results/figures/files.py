@@ -13,6 +13,7 @@ from skipbench.results.figures.convergence import iterations_figure, run_times_f
 from skipbench.results.figures.overview import overview_figure
 from skipbench.results.figures.ranking import ranking_figure
 from skipbench.results.figures.style import save_svg
+from skipbench.results.figures.sweeps import depth_figure, learning_curve_figure
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure | None]] = {
     "overview": overview_figure,
@@ -21,6 +22,8 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure | None]] = {
     "residual-against-plain": residual_against_plain_figure,
     "iterations": iterations_figure,
     "run-times": run_times_figure,
+    "depth": depth_figure,
+    "learning-curve": learning_curve_figure,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from scipy import stats
 
 from skipbench.results.statistics.cells import current_cells, ok_cells
 
-PLAIN_OF = {"ResMLP": "MLP", "DenseMLP": "MLP", "ResCNN": "CNN"}
+PLAIN_OF = {"ResMLP": "MLP", "DenseMLP": "MLP", "ResCNN": "CNN", "residual": "plain"}
 LEVEL = 0.95
 Interval = tuple[float, float]
 
@@ -75,14 +76,15 @@ def residual_against_plain(frame: pd.DataFrame) -> list[Comparison]:
     """Each method with skip connections (first) against the one that differs from it in these alone (second).
 
     Same suite, method, kernel, width and parameters; same depth, readout, bias, filter and padding; ResMLP and DenseMLP against
-    MLP, ResCNN against CNN. Several alphas of one residual network each meet the same plain one.
+    MLP, ResCNN against CNN. Several alphas of one residual network each meet the same plain one. A method without an architecture that
+    has a parameter `residual` meets itself with the other value.
     """
     cells = ok_cells(current_cells(frame))
     methods = _methods(cells)
-    plain = {(_without_skips(method), method.architecture): method.method_label for method in methods}
+    plain = {(_without_skips(method), _family(method)): method.method_label for method in methods}
     pairs = []
     for method in methods:
-        twin = plain.get((_without_skips(method), PLAIN_OF.get(str(method.architecture))))
+        twin = plain.get((_without_skips(method), PLAIN_OF.get(_family(method))))
         if twin is not None:
             pairs.append((method.suite, _realisation(method), method.method_label, twin))
     return list(_compared(cells, pairs))
@@ -110,9 +112,17 @@ def _methods(cells: pd.DataFrame) -> list[pd.Series]:
 
 def _without_skips(method: pd.Series) -> tuple[str, ...]:
     """What a plain and a residual method must agree in. DenseMLP has no bias, which is a bias of 0."""
-    fields = ("suite", "method", "kernel", "width", "parameters", "dtype", "depth", "readout", "filter_size", "padding")
+    fields = ("suite", "method", "kernel", "width", "dtype", "depth", "readout", "filter_size", "padding")
     bias = 0.0 if pd.isna(method["bias"]) else float(method["bias"])
-    return (*(str(method[field]) for field in fields), str(bias))
+    parameters = {name: value for name, value in json.loads(method["parameters"]).items() if name != "residual"}
+    return (*(str(method[field]) for field in fields), str(bias), json.dumps(parameters, sort_keys=True))
+
+
+def _family(method: pd.Series) -> str:
+    """The family of the architecture; without one "residual" or "plain", or nothing where that is not known."""
+    if isinstance(method["architecture"], str):
+        return str(method["architecture"])
+    return "" if pd.isna(method["residual"]) else ("residual" if method["residual"] else "plain")
 
 
 def _realisation(method: pd.Series) -> str:

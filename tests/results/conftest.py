@@ -141,6 +141,26 @@ def small_suite() -> list[CellRecord]:
     return cells
 
 
+def swept_suite() -> list[CellRecord]:
+    """Kernels of four depths with and without skips on two splits, and classifiers of four sizes of one data set in two draws."""
+    cells = []
+    for depth in (1, 2, 4, 8):
+        for architecture in (CNN(depth, readout="tr"), ResCNN(depth, readout="tr"), ResCNN(depth, alpha="L^-0.5", readout="tr")):
+            for split in (0, 1):
+                look = {"dataset": "digits-images", "input_shape": (1, 8, 8), "architecture": architecture, "split": split}
+                condition, steps = 100.0 * depth * (1 + split), 30 * depth
+                cells.append(cell(suite="depths", condition_number=condition, iterations=(steps, 4 * steps, 9 * steps), **look))
+    for size in (20, 40, 80, 160):
+        for draw in (0, 1):
+            for family, architecture in (("baseline", None), ("kernel", MLP(2)), ("network", ResMLP(2))):
+                name, accuracy = f"iris (n={size})", 0.5 + 0.002 * size + 0.01 * draw
+                drawn = {"seeds": {"data": draw}, "sha256": key_of(size, draw), "key": key_of(size, draw, family)}
+                cells.append(
+                    cell(suite="sizes", dataset=name, n=size, accuracy=accuracy, family=family, architecture=architecture, **drawn)
+                )
+    return cells
+
+
 @pytest.fixture(scope="session")  # it keeps nothing, so that hypothesis may call it again and again
 def make_cell() -> Callable[..., CellRecord]:
     """`make_cell(dataset="wine", split=1, accuracy=0.8, ...)`: a cell record."""
@@ -157,3 +177,9 @@ def make_frame() -> Callable[[Iterable[CellRecord]], pd.DataFrame]:
 def suite_cells() -> list[CellRecord]:
     """The cells of a small suite in which every comparison has something to show."""
     return small_suite()
+
+
+@pytest.fixture
+def swept_cells() -> list[CellRecord]:
+    """The cells of a sweep over depth and of a learning curve."""
+    return swept_suite()

@@ -141,3 +141,27 @@ def test_conditions_and_iterations_are_compared_by_their_ratio_where_both_are_fi
     (compared,) = residual_against_plain(make_frame(cells))
     assert (compared.condition_ratio, compared.n_conditions) == (pytest.approx(0.25), 2)  # geometric mean of 1/2 and 1/8
     assert (compared.iterations_ratio, compared.n_iterations) == (pytest.approx(1.0), 2)  # of 2 and 1/2
+
+
+def test_a_method_without_architecture_meets_itself_without_skips(make_cell, make_frame):
+    cells = [
+        make_cell(
+            family="network",
+            architecture=None,
+            label=f"practical network {residual}",
+            parameters={"residual": residual, "blocks": blocks},
+            split=split,
+            accuracy=0.8 + 0.05 * residual + 0.01 * split,
+        )
+        for residual in (False, True)
+        for blocks in (1, 2)
+        for split in (0, 1)
+    ]
+    said = [
+        record.model_copy(update={"method": record.method.model_copy(update={"residual": record.method.parameters["residual"]})})
+        for record in cells
+    ]
+    comparisons = residual_against_plain(make_frame(said))
+    assert len(comparisons) == 2
+    assert [comparison.difference for comparison in comparisons] == pytest.approx([0.05, 0.05])
+    assert residual_against_plain(make_frame(cells)) == []  # where it is not known to have skips, nothing is compared

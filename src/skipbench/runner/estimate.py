@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
+from torch import nn
 
-from skipbench.architecture import Architecture
 from skipbench.cells import Cell
 from skipbench.datasets import Dataset
 from skipbench.kernels.cost import kernel_cost
 from skipbench.runner.messages import PlannedCell
 from skipbench.runner.plan import Plan
 from skipbench.trainers.networks import build_network
+from skipbench.trainers.networks.batch_normalised import build_practical_network
 from skipbench.trainers.registry import make_method
 
 WORKER_BYTES = 600 * 2**20  # Python with torch, scikit-learn and Lightning imported
@@ -114,18 +115,32 @@ def _eigendecomposition_seconds() -> float:
 def _network_seconds(cell: Cell, given: Mapping[str, Any], dataset: Dataset) -> float:
     """Rows × epochs × the measured time of a row's forward and backward pass; early stopping may end sooner."""
     parameters = make_method(cell.method.name, given).get_params(deep=False)
-    arch, width, epochs = parameters.get("architecture"), parameters.get("width"), parameters.get("epochs")
-    if arch is None or width is None or epochs is None:
+    width, epochs = parameters.get("width"), parameters.get("epochs")
+    if width is None or epochs is None:
+        return _BASELINE_SECONDS
+    shape, classes = dataset.input_shape, len(dataset.classes)
+    if (arch := parameters.get("architecture")) is not None:
+        per_row = _row_seconds(lambda: build_network(arch, width=width, input_shape=shape, outputs=classes), (arch, width, shape), shape)
+    elif "residual" in parameters and "blocks" in parameters:
+        sizes = {"residual": parameters["residual"], "blocks": parameters["blocks"], "width": width}
+        build = partial(build_practical_network, **sizes, input_shape=shape, outputs=classes)
+        per_row = _row_seconds(build, (*sizes.items(), shape), shape)
+    else:
         return _BASELINE_SECONDS
     rows = len(dataset.splits[cell.split].train) * int(epochs)
-    return 0.5 + rows * _EVALUATION_SHARE * _row_seconds(arch, int(width), dataset.input_shape, len(dataset.classes))
+    return 0.5 + rows * _EVALUATION_SHARE * per_row
 
 
-@lru_cache(maxsize=64)
-def _row_seconds(arch: Architecture, width: int, input_shape: tuple[int, ...], outputs: int) -> float:
-    network = build_network(arch, width=width, input_shape=input_shape, outputs=outputs, seed=0)
-    x = torch.randn(_CALIBRATION_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
-    return _fastest(lambda: network(x).square().sum().backward()) / _CALIBRATION_ROWS
+_MEASURED: dict[Hashable, float] = {}
+
+
+def _row_seconds(build: Callable[[], nn.Module], name: Hashable, input_shape: tuple[int, ...]) -> float:
+    """Seconds of a forward and a backward pass for one row, measured once for each name."""
+    if name not in _MEASURED:
+        network = build()
+        x = torch.randn(_CALIBRATION_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
+        _MEASURED[name] = _fastest(lambda: network(x).square().sum().backward()) / _CALIBRATION_ROWS
+    return _MEASURED[name]
 
 
 def _fastest(call: Callable[[], object], repeats: int = 3) -> float:

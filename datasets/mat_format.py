@@ -107,8 +107,6 @@ def _inflated_head(stream: memoryview, where: str, order: str, most_bytes: int) 
             if size > announced:
                 raise _refusal(where, f"a compressed variable that inflates to more than the {announced} bytes that it announces")
             pending = inflater.unconsumed_tail
-            if not block and not pending:
-                break
         if inflater.eof and (left := len(inflater.unused_data) + max(0, len(stream) - start - _PIECE)):
             raise _refusal(where, f"{left} bytes after the end of a compressed variable")
     if not inflater.eof:

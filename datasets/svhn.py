@@ -37,6 +37,7 @@ DIGIT_0_IN_FILE = 10
 LARGEST_FILE = 300_000_000
 MOST_IMAGES = 100_000
 WHITE = np.float32(255.0)
+_ROWS_AT_ONCE = 1000
 
 RUN = 500  # rows: long against the few that are dropped where two runs meet, and short enough for a hundred runs
 RUNS_PER_VALIDATION_RUN = 10
@@ -64,18 +65,17 @@ def load_svhn(name: str, options: LoadOptions) -> Dataset:
     train = _subset(labels, train_region, options.n, (options.seed, 0))
     n_validation = None if options.n is None else _n_validation(options.n)
     validation = _subset(labels, validation_region, n_validation, (options.seed, 1))
-    kept = np.sort(np.concatenate([train, validation]))
-    inputs, kept_labels = [_scaled(images, kept)], [labels[kept]]
-    del images  # before the test file is read: the training images are 225 MB
     test_images, test_labels = _read_part(folder, TEST_FILE, N_TEST, options.root)
     test = _subset(test_labels, np.arange(N_TEST), options.n_test, (options.seed, 3))
-    inputs.append(_scaled(test_images, test))
-    kept_labels.append(test_labels[test])
+    kept = np.sort(np.concatenate([train, validation]))
+    inputs = np.empty((len(kept) + len(test), *SHAPE), dtype=np.float32)
+    _scale_into(inputs[: len(kept)], images, kept)
+    _scale_into(inputs[len(kept) :], test_images, test)
     parts = (np.searchsorted(kept, train), np.searchsorted(kept, validation), len(kept) + np.arange(len(test)))
     return Dataset(
         name=name,
-        inputs=freeze(np.concatenate(inputs)),
-        labels=np.concatenate(kept_labels),
+        inputs=freeze(inputs),
+        labels=np.concatenate([labels[kept], test_labels[test]]),
         classes=CLASSES,
         splits=(Split("official", *parts),),
         provenance=_provenance(options, len(train), len(validation), N_TRAINING - len(train_region) - len(validation_region)),
@@ -196,11 +196,11 @@ def _subset(labels: Indices, region: Indices, n: int | None, seed: tuple[int, in
     return np.sort(region[np.concatenate([rows[:quota] for rows, quota in zip(ordered, quotas, strict=True)])])
 
 
-def _scaled(images: NDArray[np.uint8], rows: Indices) -> NDArray[np.float32]:
-    """Rows as float32 (rows, 3, 32, 32) in [0, 1]; picked as bytes first, so that no full float32 array exists for a subset."""
-    scaled = np.empty((len(rows), *SHAPE), dtype=np.float32)
-    np.divide(np.moveaxis(images[rows], 3, 1), WHITE, out=scaled, dtype=np.float32)
-    return scaled
+def _scale_into(scaled: NDArray[np.float32], images: NDArray[np.uint8], rows: Indices) -> None:
+    """Those rows as float32 (rows, 3, 32, 32) in [0, 1]; picked as bytes in blocks, so that no second array of their size exists."""
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        picked = np.moveaxis(images[rows[start : start + _ROWS_AT_ONCE]], 3, 1)
+        np.divide(picked, WHITE, out=scaled[start : start + len(picked)], dtype=np.float32)
 
 
 def _provenance(options: LoadOptions, n_train: int, n_validation: int, n_dropped: int) -> str:

@@ -12,7 +12,7 @@ import pooch
 import pytest
 
 from skipbench.checks import MissingDataError, SkipbenchError, TamperedDataError
-from skipbench.datasets import cifar10, fetch, load, uci, uci_checksums
+from skipbench.datasets import cifar10, fetch, load, svhn, uci, uci_checksums, verify
 from skipbench.datasets.uci_checksums import collection_checksums
 
 
@@ -49,6 +49,16 @@ def served_cifar10(server, small_cifar10, monkeypatch):
     monkeypatch.setattr(cifar10, "SOURCE", f"{address}/cifar.tar.gz")
     monkeypatch.setattr(cifar10, "ARCHIVE_MD5", hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest())
     return archive
+
+
+@pytest.fixture
+def served_svhn(server, small_svhn, monkeypatch):
+    """Both files of the small SVHN on the server; returns the folder that is served."""
+    folder, address = server
+    for file in svhn.MD5:
+        (folder / file).write_bytes((small_svhn / file).read_bytes())
+    monkeypatch.setattr(svhn, "SOURCE", address)
+    return folder
 
 
 @pytest.fixture
@@ -156,6 +166,46 @@ def test_a_lost_file_is_put_back(served_cifar10, tmp_path):
     assert load("cifar10", tmp_path / "root").sha256 == load("cifar10", tmp_path).sha256
 
 
+def test_svhn_is_fetched_checked_and_loads(served_svhn, tmp_path):
+    root = tmp_path / "root"
+    with pytest.raises(MissingDataError, match="skipbench data fetch svhn"):
+        load("svhn", root)
+    assert fetch("svhn", root) == root / "svhn"
+    assert load("svhn", root).sha256 == load("svhn", tmp_path).sha256
+    assert [check.status for check in verify("svhn", root)] == ["ok", "ok"]
+    fetch("svhn", root)
+    assert sorted(QuietHandler.requests) == ["/test_32x32.mat", "/train_32x32.mat"]
+    assert sorted(path.name for path in root.rglob("*")) == ["svhn", "test_32x32.mat", "train_32x32.mat"]
+
+
+def test_only_the_file_of_svhn_that_is_missing_is_fetched(served_svhn, small_svhn, tmp_path):
+    (small_svhn / "test_32x32.mat").unlink()
+    assert fetch("svhn", tmp_path) == small_svhn
+    assert QuietHandler.requests == ["/test_32x32.mat"]
+
+
+@pytest.mark.parametrize("file", ["train_32x32.mat", "test_32x32.mat"])
+def test_a_file_of_svhn_with_a_wrong_checksum_is_never_kept(served_svhn, tmp_path, file):
+    (served_svhn / file).write_bytes((served_svhn / file).read_bytes()[:-8])
+    with pytest.raises(TamperedDataError, match=rf"{file}: MD5 hash of downloaded file"):
+        fetch("svhn", tmp_path / "root")
+    assert not (tmp_path / "root" / "svhn" / file).exists()
+
+
+def test_a_wrong_file_of_svhn_that_is_there_is_not_overwritten(served_svhn, small_svhn, tmp_path):
+    (small_svhn / "test_32x32.mat").write_bytes(b"mine")
+    with pytest.raises(TamperedDataError, match=r"test_32x32\.mat does not have the right checksum"):
+        fetch("svhn", tmp_path)
+    assert (small_svhn / "test_32x32.mat").read_bytes() == b"mine"
+    assert QuietHandler.requests == []
+
+
+def test_a_source_of_svhn_that_cannot_be_reached_is_named_with_the_way_round(served_svhn, tmp_path, monkeypatch):
+    monkeypatch.setattr(svhn, "SOURCE", "http://127.0.0.1:9")
+    with pytest.raises(SkipbenchError, match=r"http://127.0.0.1:9/train_32x32.mat could not be fetched: .* put the file at .*train_32x32"):
+        fetch("svhn", tmp_path / "root")
+
+
 def test_one_archive_serves_every_set_of_the_collection(served_uci, tmp_path):
     root = tmp_path / "root"
     assert fetch("uci/toy", root) == root / "uci" / "toy"
@@ -182,9 +232,7 @@ def test_an_archive_without_a_needed_file_is_refused(server, served_uci, uci_set
 
 def test_a_source_that_cannot_be_reached_is_named_with_the_way_round(served_cifar10, tmp_path, monkeypatch):
     monkeypatch.setattr(cifar10, "SOURCE", "http://127.0.0.1:9/cifar.tar.gz")
-    with pytest.raises(
-        SkipbenchError, match=r"http://127.0.0.1:9/cifar.tar.gz could not be fetched: .* put the archive at .*cifar-10-python"
-    ):
+    with pytest.raises(SkipbenchError, match=r"http://127.0.0.1:9/cifar.tar.gz could not be fetched: .* put the file at .*cifar-10-python"):
         fetch("cifar10", tmp_path / "root")
 
 

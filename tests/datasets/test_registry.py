@@ -13,6 +13,8 @@ from skipbench.checks import MissingDataError, SkipbenchError
 from skipbench.datasets import Dataset, DatasetEntry, Split, dataset_kind, dataset_names, describe, load, registry
 from skipbench.datasets.places import data_root
 
+NEW_KINDS = [("svhn", "images"), ("svhn-1083", "images"), ("sphere", "vectors"), ("multisphere", "images")]
+
 
 class EntryPoint:
     """As importlib.metadata describes one."""
@@ -46,12 +48,15 @@ def moons(name="moons"):
 
 def test_names_hold_every_kind_of_set():
     names = dataset_names()
-    assert {"iris", "wine", "breast-cancer", "digits", "digits-images", "cifar10", "uci/abalone", "uci/ecoli"} <= set(names)
-    assert len(names) == len(set(names)) >= 6 + 121
+    assert {"iris", "wine", "breast-cancer", "digits", "digits-images", "cifar10", "svhn", "svhn-1083", "uci/abalone", "uci/ecoli"} <= set(
+        names
+    )
+    assert {"sphere", "multisphere"} <= set(names)
+    assert len(names) == len(set(names)) >= 10 + 121
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("iris", "vectors"), ("digits-images", "images"), ("cifar10", "images"), ("uci/abalone", "vectors")]
+    ("name", "kind"), [("iris", "vectors"), ("digits-images", "images"), ("cifar10", "images"), ("uci/abalone", "vectors"), *NEW_KINDS]
 )
 def test_the_kind_is_known_without_loading(name, kind, monkeypatch, tmp_path):
     monkeypatch.setenv("SKIPBENCH_DATA", str(tmp_path))
@@ -62,6 +67,8 @@ def test_the_kind_is_known_without_loading(name, kind, monkeypatch, tmp_path):
     ("name", "message"),
     [
         ("irsi", r'no data set "irsi"\. Nearest: iris.* All of them: skipbench data list'),
+        ("SVHN", r'no data set "SVHN"\. Nearest: svhn'),
+        ("spheer", "Nearest: .*sphere"),
         ("CIFAR-10", r'no data set "CIFAR-10"\. Nearest: cifar10'),
         ("digit", r"Nearest: digits"),
         ("uci/abalon", r'no data set "uci/abalon"\. Nearest: uci/abalone'),
@@ -85,6 +92,41 @@ def test_a_description_says_where_a_set_comes_from_and_on_what_terms():
     assert describe("uci/abalone").size == "4177 rows, 8 features, 3 classes"
     assert describe("uci/abalone").protocols == ("collection", "nested")
     assert describe("iris").is_bundled
+
+
+def test_presence_tells_what_is_at_hand(tmp_path, small_svhn):
+    assert registry.presence("svhn", tmp_path) == "yes"
+    (small_svhn / "test_32x32.mat").unlink()
+    assert registry.presence("svhn", tmp_path) == "incomplete"
+    (small_svhn / "train_32x32.mat").unlink()
+    assert registry.presence("svhn", tmp_path) == "no"
+    assert registry.presence("cifar10", tmp_path) == "no"
+    assert registry.presence("iris", tmp_path) == registry.presence("sphere", tmp_path) == "bundled"
+
+
+def test_another_packages_entry_may_have_parameters(other_packages):
+    seen = []
+
+    def load_moons(name, options):
+        seen.append(options.parameters)
+        return moons(name)
+
+    other_packages(moons=DatasetEntry("moons", "vectors", load_moons, ("own",), "x", "y", parameters={"phase": 1, "bend": 2}))
+    load("moons", bend=5)
+    assert seen == [(("bend", 5), ("phase", 1))]
+    with pytest.raises(SkipbenchError, match=r'moons: parameter "phse"\. Nearest: phase'):
+        load("moons", phse=5)
+
+
+def test_another_package_may_bring_a_regression_set(other_packages):
+    def heights():
+        rows = np.arange(4)
+        inputs, targets = np.eye(4, dtype=np.float32), np.ones((4, 2))
+        return Dataset("heights", inputs, 0 * rows, (), (Split("all", rows, [], []),), targets=targets, licence="CC0", protocol="own")
+
+    other_packages(heights=heights)
+    assert load("heights").task == "regression"
+    assert describe("heights").size == "4 rows of shape (4,), 2 targets"
 
 
 def test_another_packages_function_becomes_a_data_set(other_packages):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skipbench.checks import MissingDataError, SkipbenchError, TamperedDataError
-from skipbench.datasets import load, uci_checksums
+from skipbench.datasets import dataset_names, load, preprocess, uci_checksums
 from skipbench.datasets.registry import presence
 from skipbench.datasets.uci_checksums import UNVERIFIED_NAMES, collection_checksums, known_sets
 
@@ -149,6 +149,19 @@ def test_a_missing_set_names_every_place_and_the_command(tmp_path):
         ({"conxuntos.dat": _rows([range(19), range(19, 40)])}, "conxuntos.dat: 19 training rows, but the set's description promises 20"),
         ({"conxuntos_kfold.dat": _rows([range(20), range(20, 40)])}, "conxuntos_kfold.dat: 2 lines of row numbers, but this file has 8"),
         ({"conxuntos.dat": _rows([range(0, 40, 2), range(1, 40, 2)])}, 'split "selection": class "1" is absent from its training part'),
+        ({"conxuntos.dat": _rows([range(20), range(20, 39)])}, "conxuntos.dat: 19 validation rows, but the set's description promises 20"),
+        ({"toy.txt": lambda text: text.replace("n_patrons1= 40", "n_patrons1= 41")}, "toy_R.dat: 40 rows after its header, but .* 41"),
+        ({"toy.txt": lambda text: text.replace("n_patrons1= 40", "n_patrons1= 39")}, "toy_R.dat: 40 rows after its header, but .* 39"),
+        (
+            {"toy.txt": lambda text: text.replace("n_entradas= 3", "n_entradas= 4")},
+            "toy_R.dat, line 2: 5 tab-separated values, but a row has 6: number, the 4 features that the set's description promises",
+        ),
+        ({"toy.txt": lambda text: text.replace("n_clases= 2", "n_clases= 3")}, 'split "selection": class "2" is absent'),
+        ({"toy_R.dat": lambda text: text.replace("\t1\n", "\t2\n")}, "toy_R.dat, line 3: label 2, but with 2 classes a label is 0 to 1"),
+        (
+            {"conxuntos_kfold.dat": _rows([range(30), range(30, 41)] * 4)},
+            "conxuntos_kfold.dat, line 2: row 40, but the rows of this set are",
+        ),
         ({"toy_R.dat": lambda text: text[: len(text) // 2]}, "toy_R.dat: .* rows after its header, but the set's description promises 40"),
     ],
 )
@@ -156,6 +169,32 @@ def test_a_set_whose_files_disagree_is_refused(uci_set, tmp_path, replace, messa
     uci_set(replace=replace)
     with pytest.raises(SkipbenchError, match=message):
         load("uci/toy", tmp_path)
+
+
+def test_two_files_of_which_one_disagrees_with_the_description_are_refused(uci_set, tmp_path):
+    uci_set(n=40, n_test=30, replace={"toy_test_R.dat": lambda text: "\n".join(text.splitlines()[:-2])})
+    with pytest.raises(SkipbenchError, match=r"toy_test_R\.dat: 28 rows after its header, but the set's description promises 30"):
+        load("uci/toy", tmp_path)
+
+
+def test_standardising_on_training_rows_undoes_whatever_scale_the_collection_gave_all_rows(uci_set, tmp_path):
+    def rescaled(text):
+        head, *rows = text.splitlines()
+        fields = [row.split("\t") for row in rows]
+        changed = ["\t".join([row[0], *(f"{17 + 250 * float(value):.9g}" for value in row[1:-1]), row[-1]]) for row in fields]
+        return "\n".join([head, *changed])
+
+    uci_set("toy")
+    uci_set("scaled", replace={"scaled_R.dat": rescaled})
+    for protocol in ("collection", "nested"):
+        first, second = (load(f"uci/{name}", tmp_path, protocol=protocol) for name in ("toy", "scaled"))
+        assert np.abs(first.inputs - second.inputs).max() > 10
+        for split in range(len(first.splits)):
+            one, other = (preprocess(dataset, split, ["standardise"]) for dataset in (first, second))
+            for part in ("x_train", "x_validation", "x_test"):
+                # numbers of order 1, from float32 of order 250 around 17: 1e-5 is above their rounding
+                assert np.abs(getattr(one, part) - getattr(other, part)).max(initial=0) < 1e-5
+    assert "which the step standardise replaces by the training rows' own scale" in first.provenance
 
 
 def test_a_nan_is_named_by_file_and_line(uci_set, tmp_path):
@@ -223,3 +262,37 @@ def test_hill_valley_comes_on_one_scale(real_data):
     final = dataset.splits[-1]
     assert np.abs(dataset.inputs[final.test].mean(axis=0)).max() < 1e-5
     assert np.abs(dataset.inputs[final.train].std(axis=0) - 1).max() < 1e-5
+
+
+def test_every_set_at_hand_loads_under_both_protocols(real_data):
+    names = [name for name in dataset_names() if name.startswith("uci/") and presence(name) == "yes"]
+    if not names:
+        pytest.skip("no set of the collection is there")
+    two_files = set()
+    for name in names:
+        collection, nested = load(name), load(name, protocol="nested")
+        stem = name.removeprefix("uci/")
+        known = known_sets().get(stem)
+        assert collection.sha256 == nested.sha256
+        assert collection.splits[0].name == "selection"
+        tests = [split.name for split in collection.splits[1:]]
+        assert tests == [split.name for split in nested.splits]
+        for split, divided in zip(collection.splits[1:], nested.splits, strict=True):
+            assert np.array_equal(split.test, divided.test)
+            assert np.array_equal(np.sort(np.concatenate([divided.train, divided.validation])), np.sort(split.train))
+        if tests == ["train-test"]:
+            two_files.add(stem)
+            final = collection.splits[1]
+            assert collection.splits[0].train.max() < len(final.train)  # selection lies inside the training file
+            for rows in (final.train, final.test):
+                deviations = collection.inputs[rows].std(axis=0, dtype=np.float64)
+                assert np.abs(collection.inputs[rows].mean(axis=0, dtype=np.float64)).max() < 1e-5
+                assert np.minimum(np.abs(deviations - 1), deviations).max() < 1e-5  # 1, or 0 where a feature is constant in the file
+        else:
+            assert tests == ["fold-1", "fold-2", "fold-3", "fold-4"]
+        if known is not None:
+            assert len(collection) == known["rows"] + (known["test_rows"] or 0)
+            assert (len(collection.classes), collection.input_shape) == (known["classes"], (known["features"],))
+            assert (stem in two_files) == bool(known["test_rows"])
+    at_hand = {name.removeprefix("uci/") for name in names}
+    assert {"hill-valley", "monks-1", "spect"} & at_hand <= two_files

@@ -15,16 +15,20 @@ from markupsafe import Markup
 
 from skipbench.checks import SkipbenchError, shown_name
 from skipbench.results.figures import (
+    depth_figure,
     iterations_figure,
     kernel_against_network_figure,
+    learning_curve_figure,
     ranking_figure,
     residual_against_plain_figure,
     run_times_figure,
 )
 from skipbench.results.frame import records_frame
+from skipbench.results.performance import PerformanceHistory
 from skipbench.results.record import AnyRecord
 from skipbench.results.site import sections
 from skipbench.results.site.embedding import inline_svg, json_for_script
+from skipbench.results.site.performance_section import performance_section
 from skipbench.results.site.record_table import record_table
 from skipbench.results.statistics.comparisons import kernel_against_network, residual_against_plain
 from skipbench.results.statistics.ranking import rank_methods
@@ -32,16 +36,19 @@ from skipbench.results.statistics.ranking import rank_methods
 PAGE_NAME = "index.html"
 
 
-def write_report(records: pd.DataFrame | Iterable[AnyRecord], out: str | os.PathLike[str]) -> Path:
+def write_report(
+    records: pd.DataFrame | Iterable[AnyRecord], out: str | os.PathLike[str], *, performance: PerformanceHistory | None = None
+) -> Path:
     """Write the page of some records and return its path.
 
     records: the table of `load_records`, or cell records. out: a folder, in which the page is index.html, or a path that ends in
-    .html. The page appears all at once. Raises SkipbenchError where it cannot be written.
+    .html. performance: the history of the asv benchmarks, which becomes a section. The page appears all at once.
+    Raises SkipbenchError where it cannot be written.
     """
     frame = records if isinstance(records, pd.DataFrame) else records_frame(records)
     place = Path(out)
     path = place if place.suffix.lower() in (".html", ".htm") else place / PAGE_NAME
-    page = render_report(frame)
+    page = render_report(frame, performance)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,12 +62,12 @@ def write_report(records: pd.DataFrame | Iterable[AnyRecord], out: str | os.Path
     return path
 
 
-def render_report(frame: pd.DataFrame) -> str:
+def render_report(frame: pd.DataFrame, performance: PerformanceHistory | None = None) -> str:
     """The page as text; equal tables give equal pages."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("report.html").render(_content(frame))
+    return environment.get_template("report.html").render(_content(frame), performance=performance_section(performance))
 
 
 def _content(frame: pd.DataFrame) -> dict[str, Any]:
@@ -79,6 +86,8 @@ def _content(frame: pd.DataFrame) -> dict[str, Any]:
         "conditions": sections.conditions(frame),
         "condition_sentence": sections.condition_sentence(frame),
         "conditions_figure": inline_svg(iterations_figure(frame), "iterations", "Iterations of gradient descent against condition number"),
+        "depth_figure": inline_svg(depth_figure(frame), "depth", "Condition number, bound, iterations and accuracy against depth"),
+        "sizes_figure": inline_svg(learning_curve_figure(frame), "sizes", "Accuracy against the number of training rows"),
         "times": sections.run_times(frame),
         "times_sentence": sections.run_times_sentence(frame),
         "times_figure": inline_svg(run_times_figure(frame), "times", "Seconds of one cell for each method"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,8 +29,8 @@ class CommonBlock:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """The data sets of the block, in alphabetical order."""
-        return tuple(sorted({dataset for dataset, _ in self.units}))
+        """The data sets of the block in alphabetical order, numbers by their value."""
+        return tuple(sorted({dataset for dataset, _ in self.units}, key=_by_name_and_number))
 
 
 def common_blocks(cells: pd.DataFrame) -> Iterator[CommonBlock]:
@@ -90,6 +91,11 @@ def largest_block(complete: pd.DataFrame) -> tuple[tuple[str, ...], tuple[Unit, 
     columns = complete.columns[np.all(table[rows], axis=0)]
     units = tuple(zip(columns.get_level_values(0).astype(str), columns.get_level_values(1).astype(int), strict=True))
     return tuple(str(complete.index[row]) for row in rows), units
+
+
+def _by_name_and_number(name: str) -> list[tuple[int, int | str]]:
+    """`n=20` before `n=160`."""
+    return [(0, int(part)) if part.isdecimal() and part.isascii() else (1, part) for part in re.split(r"([0-9]{1,18})", name)]
 
 
 def _inside(cells: pd.DataFrame, methods: tuple[str, ...], units: tuple[Unit, ...]) -> pd.DataFrame:

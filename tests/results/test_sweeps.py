@@ -50,7 +50,7 @@ def test_the_learning_curve_shows_means_over_draws(swept_cells, make_frame):
 def test_draws_of_one_data_set_count_as_its_splits(swept_cells, make_frame):
     frame = make_frame([record for record in swept_cells if record.suite == "sizes"])
     (block,) = rank_methods(frame).blocks
-    assert block.datasets == ("iris (n=160)", "iris (n=20)", "iris (n=40)", "iris (n=80)")
+    assert block.datasets == ("iris (n=20)", "iris (n=40)", "iris (n=80)", "iris (n=160)")
     assert block.n_splits == 8
     assert {method.n_cells for method in block.methods} == {8}
 

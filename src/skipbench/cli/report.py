@@ -11,8 +11,10 @@ import typer
 from rich.console import Console
 
 from skipbench.checks import SkipbenchError, unknown_name
+from skipbench.cli.performance import DEFAULT_HISTORY
 from skipbench.results.figures import write_figures
 from skipbench.results.frame import read_folders, records_frame
+from skipbench.results.performance import PerformanceHistory, read_history, result_files
 from skipbench.results.site import write_report
 from skipbench.results.statistics.ranking import rank_methods
 from skipbench.results.statistics.tables import markdown_ranking, print_ranking
@@ -31,6 +33,9 @@ def report(
     out: Annotated[Path, typer.Option(help="The page becomes index.html in this folder.")] = DEFAULT_PAGE,
     figures: Annotated[Path | None, typer.Option(help="Write the figures as SVG files into this folder, too.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the ranking as a Markdown table into this file, too.")] = None,
+    performance: Annotated[
+        Path | None, typer.Option(help="The history of the asv benchmarks on the page, instead of results/asv.", metavar="FOLDER")
+    ] = None,
 ) -> None:
     """Show the ranking of the records at hand and write the page."""
     frame = _records(suite, results)
@@ -43,8 +48,15 @@ def report(
     if figures is not None:
         written = write_figures(frame, figures)
         console.print(f"figures: {len(written)} in {figures}", markup=False, soft_wrap=True)
-    page = write_report(frame, out)
+    page = write_report(frame, out, performance=_history(performance))
     console.print(f"page: {page}", markup=False, soft_wrap=True)
+
+
+def _history(folder: Path | None) -> PerformanceHistory | None:
+    """The benchmarks' history in a folder; without one in the default place, or None where that holds no result yet."""
+    if folder is not None:
+        return read_history(folder)
+    return read_history(DEFAULT_HISTORY) if result_files(DEFAULT_HISTORY) else None
 
 
 def _records(suite: str | None, results: Sequence[Path] | None) -> pd.DataFrame:

@@ -84,7 +84,8 @@ def residual_against_plain(frame: pd.DataFrame) -> list[Comparison]:
     plain = {(_without_skips(method), _family(method)): method.method_label for method in methods}
     pairs = []
     for method in methods:
-        twin = plain.get((_without_skips(method), PLAIN_OF.get(_family(method))))
+        counterpart = PLAIN_OF.get(_family(method))
+        twin = None if counterpart is None else plain.get((_without_skips(method), counterpart))
         if twin is not None:
             pairs.append((method.suite, _realisation(method), method.method_label, twin))
     return list(_compared(cells, pairs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +102,7 @@ class Cell:
 def load_entry(entry: DataEntry) -> Dataset:
     """The data set that a suite's entry asks for; for uci/NAME hyper-parameters are chosen inside each split unless it says otherwise."""
     protocol = "nested" if entry.protocol is None and entry.name.startswith("uci/") else entry.protocol
-    return load(entry.name, n=entry.n, n_test=entry.n_test, seed=entry.seed, protocol=protocol, **dict(entry.parameters))
+    return load(entry.name, None, n=entry.n, n_test=entry.n_test, seed=entry.seed, protocol=protocol, **dict(entry.parameters))
 
 
 def expand(
@@ -182,6 +183,8 @@ def _method_specs(suite_file: SuiteFile, index: int, entry: MethodEntry) -> Iter
     except SkipbenchError as error:
         raise suite_file.error(place, str(error)) from error
     choices = {name: _values(suite_file, (*place, name), name, value, entry.name) for name, value in entry.parameters.items()}
+    if math.prod(map(len, choices.values())) > MOST_CELLS:
+        raise suite_file.error(place, f"this expands to more than {MOST_CELLS} cells: shorten its lists")
     for name in entry.choose:
         if name not in choices:
             raise suite_file.error((*place, "choose"), unknown_name(f"{entry.name}: choose names the parameter", name, choices))
@@ -240,6 +243,8 @@ def _architectures(suite_file: SuiteFile, place: tuple[str | int, ...], descript
         raise suite_file.error(place, f"an architecture is written {{FAMILY: {{depth: 3}}}}, found {shown(description)}")
     ((family, fields),) = description.items()
     listed = [value if isinstance(value, list) else [value] for value in fields.values()]
+    if math.prod(map(len, listed)) > MOST_CELLS:
+        raise suite_file.error(place, f"this expands to more than {MOST_CELLS} architectures: shorten its lists")
     try:
         combinations = (dict(zip(fields, values, strict=True)) for values in itertools.product(*listed))
         return [architecture_from_dict({"family": family, **chosen}) for chosen in combinations]

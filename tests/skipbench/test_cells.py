@@ -159,7 +159,9 @@ def test_a_part_takes_a_slice_of_another_suite(suite_of):
     part = f"{{suite: {whole.document.path}, datasets: [digits], n: [200], draws: 2, splits: [4], methods: [random-forest], seeds: 1}}"
     file = suite_of(f"parts:\n  - {part}\n")
     (sliced,) = parts_of(file)
-    assert [(entry.name, entry.n, entry.seed, entry.splits) for entry in sliced.suite.data] == [("digits", 200, seed, (4,)) for seed in (0, 1)]
+    assert [(entry.name, entry.n, entry.seed, entry.splits) for entry in sliced.suite.data] == [
+        ("digits", 200, seed, (4,)) for seed in (0, 1)
+    ]
     assert [(entry.name, entry.seeds) for entry in sliced.suite.methods] == [("random-forest", (0,))]
 
 

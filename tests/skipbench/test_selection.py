@@ -76,7 +76,9 @@ def test_the_folds_of_the_collection_share_one_choice(command, uci_root, tmp_pat
 
 
 def test_a_data_set_that_is_not_there_stops_the_run_or_is_left_out_when_asked(command, tmp_path):
-    (tmp_path / "part.yaml").write_text("description: a test?\ndata: [{name: iris, splits: [0]}, uci/ionosphere]\nmethods: [random-forest]\n")
+    (tmp_path / "part.yaml").write_text(
+        "description: a test?\ndata: [{name: iris, splits: [0]}, uci/ionosphere]\nmethods: [random-forest]\n"
+    )
     empty = tmp_path / "empty"
     empty.mkdir()
     refused = command("run", "part.yaml", SKIPBENCH_DATA=str(empty))

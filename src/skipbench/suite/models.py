@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from skipbench.checks import shown_name
+
 
 class SuiteModel(BaseModel):
     """Strict: an unknown key is an error."""
@@ -69,7 +71,7 @@ class MethodEntry(SuiteModel):
             parameters = {}
         if not isinstance(parameters, dict):
             raise ValueError(  # noqa: TRY004 - pydantic turns a ValueError into its own
-                f"{name} takes parameters by name, such as `{name}: {{key: value}}`"
+                f"{shown_name(str(name))} takes parameters by name, such as `NAME: {{key: value}}`"
             )
         rest = {key: item for key, item in parameters.items() if key not in ("seeds", "choose")}
         return {"name": name, "parameters": rest, "seeds": parameters.get("seeds"), "choose": parameters.get("choose", ())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from skipbench.yaml_lines import Location, YamlDocument, read_yaml
 
 LISTED_DATA_KEYS = ("n", "protocol")
 MOST_DRAWS = 1000
+MOST_DATA_ENTRIES = 2000
 
 
 class SuiteFile:
@@ -75,9 +77,12 @@ def _validated(document: YamlDocument) -> SuiteFile:
         suite = Suite.model_validate({**document.value, **data, "name": document.path.stem})
     except ValidationError as error:
         raise _first_error(document, error, origins) from error
+    seen: set[DataEntry] = set()
     for place, entry in enumerate(suite.data):
-        if suite.data.index(entry) < place:
-            raise document.error(("data", origins[place]), f"{entry.label} stands here twice with the same settings: remove one")
+        if entry in seen:
+            message = f"{shown(entry.label)[1:-1]} stands here twice with the same settings: remove one"
+            raise document.error(("data", origins[place]), message)
+        seen.add(entry)
     return SuiteFile(suite, document, origins)
 
 
@@ -103,9 +108,12 @@ def _expanded(document: YamlDocument) -> tuple[Any, tuple[int, ...]]:
     listed = document.value.get("data")
     if not isinstance(listed, list):
         return listed, ()
-    entries, origins = [], []
+    entries: list[Any] = []
+    origins: list[int] = []
     for number, entry in enumerate(listed):
         expanded = _one_value_each(document, number, entry) if isinstance(entry, dict) else [entry]
+        if len(entries) + len(expanded) > MOST_DATA_ENTRIES:
+            raise document.error(("data", number), f"more than {MOST_DATA_ENTRIES} data entries, with the lists in them: shorten them")
         entries += expanded
         origins += [number] * len(expanded)
     return entries, tuple(origins)
@@ -124,7 +132,9 @@ def _one_value_each(document: YamlDocument, number: int, entry: dict[str, Any]) 
         draws, seed = entry["draws"], entry.get("seed", 0)
         if isinstance(draws, bool) or not isinstance(draws, int) or not 1 <= draws <= MOST_DRAWS:
             raise document.error(("data", number, "draws"), f"draws={shown(draws)}, but it is a number of draws from 1 to {MOST_DRAWS}")
-        choices["seed"] = list(range(seed, seed + draws)) if isinstance(seed, int) else [seed]
+        choices["seed"] = list(range(seed, seed + draws)) if isinstance(seed, int) and not isinstance(seed, bool) else [seed]
+    if math.prod(map(len, choices.values())) > MOST_DATA_ENTRIES:
+        raise document.error(("data", number), f"this expands to more than {MOST_DATA_ENTRIES} data entries: shorten its lists")
     return [{**rest, **dict(zip(choices, values, strict=True))} for values in itertools.product(*choices.values())]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from skipbench.checks import SkipbenchError
-from skipbench.cli import check, data, listing, report, run
+from skipbench.cli import check, compare, data, listing, performance, report, run
 
 app = typer.Typer(
     name="skipbench",
@@ -23,8 +23,10 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("estimate")(run.estimate)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("list")(listing.list_names)
 app.command("check")(check.check)
+app.command("performance")(performance.performance)
 app.add_typer(data.app, name="data")
 
 

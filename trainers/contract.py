@@ -7,7 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -44,6 +44,11 @@ class Case:
     def fitted(self) -> Any:
         """A new classifier, fitted with validation data."""
         return make_method(self.name, self.parameters).fit(self.X, self.y, X_val=self.X_val, y_val=self.y_val)
+
+    @cached_property
+    def once(self) -> Any:
+        """One such classifier for all checks that leave it as it is: fitting is what takes the time."""
+        return self.fitted()
 
     def expect(self, holds: bool, otherwise: str) -> None:
         """Raise ContractError unless it holds."""
@@ -118,7 +123,7 @@ def check_validation_is_optional(case: Case) -> None:
 
 def check_measurements(case: Case) -> None:
     """`measurements_`, where there is one, holds what a record can hold."""
-    measured = getattr(case.fitted(), "measurements_", {})
+    measured = getattr(case.once, "measurements_", {})
     case.expect(isinstance(measured, dict), f"measurements_ is a {type(measured).__name__}, but it is a dictionary")
     for key, value in measured.items():
         case.expect(key in get_type_hints(Measurements), f"measurements_ has {key!r}; known are {', '.join(get_type_hints(Measurements))}")
@@ -134,7 +139,7 @@ def check_measurements(case: Case) -> None:
 
 def check_parameters_are_kept(case: Case) -> None:
     """`fit` changes no parameter, and a clone has the same ones and no memory of the fit."""
-    method = case.fitted()
+    method = case.once
     for key, given in case.parameters.items():
         case.expect(method.get_params(deep=False)[key] is given, f"parameter {key} is no longer the object that was given")
     copy = clone(method)
@@ -144,14 +149,14 @@ def check_parameters_are_kept(case: Case) -> None:
 
 def check_pickling(case: Case) -> None:
     """A pickled classifier predicts the same: worker processes send them home."""
-    method = case.fitted()
+    method = case.once
     again = pickle.loads(pickle.dumps(method))
     case.expect(np.array_equal(method.predict(case.X_val), again.predict(case.X_val)), "predictions differ after pickling")
 
 
 def check_same_seed_same_result(case: Case) -> None:
     """Two fits of equal parameters agree to the last bit."""
-    first, second = case.fitted(), case.fitted()
+    first, second = case.once, case.fitted()
     case.expect(np.array_equal(first.predict(case.X_val), second.predict(case.X_val)), "two fits of one seed predict different labels")
     for scores in ("decision_function", "predict_proba"):
         if hasattr(first, scores):
@@ -161,7 +166,7 @@ def check_same_seed_same_result(case: Case) -> None:
 
 def check_chosen_parameters(case: Case) -> None:
     """What it says it chose, given to a new instance without validation data, leaves nothing to choose and predicts the same."""
-    first = case.fitted()
+    first = case.once
     if not callable(getattr(first, "chosen_parameters", None)):
         return
     chosen = first.chosen_parameters()
@@ -178,7 +183,7 @@ def check_chosen_parameters(case: Case) -> None:
 
 def check_refusals(case: Case) -> None:
     """Inputs of another kind, of another shape, or that are not finite are refused with a ValueError."""
-    method = case.fitted()
+    method = case.once
     broken = case.X.copy()
     broken.flat[0] = np.nan
     _expect_refusal(case, "NaN in X", partial(make_method(case.name, case.parameters).fit, broken, case.y))

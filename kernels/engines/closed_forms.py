@@ -2,11 +2,14 @@
 
 Dense kernels by the cosine u of two inputs with |x|² = d, so that every variance is known in advance: the plain network after Arora et
 al. 2019 (arXiv 1904.11955), Σ_l and the sum Θ = Σ_l Σ_l Π κ₀; the residual one with frozen ends after Belfer et al. 2021 (2104.03093);
-dense connections of depth 1. Convolutional kernels by two reductions to them: one convolution is a plain network of depth 1 on
-patches, which tests padding and readouts, and on images whose pixels are all alike circular padding leaves the dense kernel, any depth.
+dense connections after Littwin et al. 2020 (2001.10460). Convolutional kernels by two reductions to them: one convolution is a plain
+network of depth 1 on patches, which tests padding and readouts, and on images whose pixels are all alike circular padding leaves the
+dense kernel, any depth.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,10 +59,21 @@ def frozen_residual_kernels(cosine: Array, depth: int, alpha: float) -> tuple[Ar
     return covariance, ntk
 
 
-def densely_connected_kernels(cosine: Array, alpha: float) -> tuple[Array, Array]:
-    """DenseMLP(1, alpha): nngp = α κ₁(u), ntk = α (2 κ₁(u) + u κ₀(u))."""
-    slope, post = kappas(cosine)
-    return alpha * post, alpha * (2 * post + cosine * slope)
+def densely_connected_kernels(cosine: Array, depth: int, alpha: float) -> tuple[Array, Array]:
+    """DenseMLP(depth, alpha), Littwin et al. 2020: the sums over all earlier layers written out.
+
+    S_0 = H_0 = u, Q_h = p_h κ₁(S_h / p_h), S_l = α/l Σ_{h<l} Q_h, H_l = α/l Σ_{h<l} [Q_h + κ₀(S_h / p_h) H_h]; nngp = S_L, ntk = S_L + H_L.
+    p_l, the variance S_l at u = 1, is a product: p_0 = 1, p_l = α/l Π_{k<l} (1 + α/k).
+    """
+    variances = [1.0, *(alpha / layer * math.prod(1 + alpha / k for k in range(1, layer)) for layer in range(1, depth + 1))]
+    covariances, tangents = [cosine], [cosine]
+    for layer in range(1, depth + 1):
+        duals = [kappas(covariance / variance) for covariance, variance in zip(covariances, variances, strict=False)]
+        posts = [variance * post for (_, post), variance in zip(duals, variances, strict=False)]
+        passed = [post + slope * tangent for (slope, _), post, tangent in zip(duals, posts, tangents, strict=True)]
+        covariances.append(np.asarray(alpha / layer * sum(posts)))
+        tangents.append(np.asarray(alpha / layer * sum(passed)))
+    return covariances[-1], covariances[-1] + tangents[-1]
 
 
 def one_convolution_kernels(arch: CNN, x: Array, z: Array) -> tuple[Array, Array]:

@@ -84,12 +84,12 @@ def check_engine(name: str, device: str = "cpu") -> tuple[str, ...]:
         raise SkipbenchError(f"engine {name}: it runs on {', '.join(engine.devices)}, and this is {device}")
     cases = list(contract_cases(engine, device))
     checks = [*CHECKS, check_against_reference] if name != REFERENCE else list(CHECKS)
-    for case, check in itertools.product(cases, checks):
-        _run(check, case)
-    done = [f"{_sentence(check)} ({len(cases)} case{'' if len(cases) == 1 else 's'})" for check in checks]
+    done = []
     if name == REFERENCE:
         done.append(f"It agrees with closed forms ({check_closed_forms(engine, device)} of them).")
-    return tuple(done)
+    for case, check in itertools.product(cases, checks):
+        _run(check, case)
+    return (*done, *(f"{_sentence(check)} ({len(cases)} case{'' if len(cases) == 1 else 's'})" for check in checks))
 
 
 def contract_cases(engine: RegisteredEngine, device: str) -> Iterator[Case]:
@@ -271,7 +271,8 @@ def _closed_forms(cosines: NDArray[np.float64]) -> Iterator[tuple[Architecture, 
         frozen = closed_forms.frozen_residual_kernels(cosines, depth, alpha)
         yield ResMLP(depth, alpha, train_ends=False), frozen
         yield from ((ResCNN(depth, alpha, padding="circular", readout=readout, train_ends=False), frozen) for readout in READOUTS)
-    yield DenseMLP(1, 0.5), closed_forms.densely_connected_kernels(cosines, 0.5)
+    for depth, alpha in ((1, 0.5), (3, 1.0), (6, 2.0)):
+        yield DenseMLP(depth, alpha), closed_forms.densely_connected_kernels(cosines, depth, alpha)
 
 
 def _expect_closed_form(case: Case, truth: tuple[Any, Any]) -> None:

@@ -28,7 +28,7 @@ def devices_of(name: str) -> list[str]:
 @pytest.mark.parametrize(("name", "device"), [(name, device) for name in engine_names() for device in devices_of(name)])
 def test_every_registered_engine_keeps_the_contract(name, device):
     checked = check_engine(name, device)
-    assert len(checked) == len(contract.CHECKS) + 1  # the last: against the reference, or against closed forms
+    assert len(checked) == len(contract.CHECKS) + 1  # and it agrees with the reference, or with closed forms
 
 
 def test_the_cases_cover_every_choice_that_an_architecture_leaves():

@@ -129,6 +129,24 @@ def test_densely_connected_kernel_of_depth_one_is_twice_a_linear_layer_over_relu
     assert float(ntk[0, 1]) == pytest.approx(0.5 * (2 * kappa1 + 0.5 * kappa0), rel=1e-12)
 
 
+@pytest.mark.parametrize(("depth", "alpha"), [(2, 1.0), (3, 0.5), (5, 2.0), (4, "0.3*L^-0.5")])
+@pytest.mark.parametrize("cosine", [-0.4, 0.1, 0.7])
+def test_densely_connected_kernels_average_over_all_earlier_layers(depth, alpha, cosine):
+    a = DenseMLP(depth, alpha=alpha).alpha_value
+    covariances, tangents = [np.array([cosine, 1.0])], [np.array([cosine, 1.0])]  # of the two inputs, and of one with itself
+    for layer in range(1, depth + 1):
+        after, carried = np.zeros(2), np.zeros(2)
+        for covariance, tangent in zip(covariances, tangents, strict=True):
+            angle = np.pi - np.arccos(np.clip(covariance / covariance[1], -1, 1))
+            post = (covariance * angle + np.sqrt(covariance[1] ** 2 - covariance**2)) / np.pi
+            after, carried = after + post, carried + post + angle / np.pi * tangent
+        covariances.append(a / layer * after)
+        tangents.append(a / layer * carried)
+    found = kernel_matrices(DenseMLP(depth, alpha=alpha), unit_vectors(cosine))
+    for gram, truth in zip(found, (covariances[-1], covariances[-1] + tangents[-1]), strict=True):
+        assert gram[0].flip(0).tolist() == pytest.approx(truth.tolist(), rel=1e-12)
+
+
 @pytest.mark.parametrize("arch", [ResMLP(1000, alpha=1.0), ResMLP(1000, alpha=0.1, bias=0.1), MLP(1000), DenseMLP(1000)])
 def test_depth_1000_is_finite_and_normalises_to_correlations(arch):
     x = np.random.default_rng(0).normal(size=(6, 13))

@@ -122,6 +122,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         "nngp = nngp_sum * arch.alpha_value",
     ),
     Mutation(
+        "dense connections carry no tangent of earlier layers",
+        _RECURSIONS,
+        "ntk_sum += post + slope * ntk",
+        "ntk_sum += post",
+    ),
+    Mutation(
         "the readout eq takes the pixel before the centre",
         _CONVOLUTIONAL,
         "centre = (nngp.shape[0] // 2, nngp.shape[1] // 2)",

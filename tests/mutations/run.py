@@ -26,7 +26,7 @@ from mutations.planted import MUTATIONS, Mutation
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDERS = ("datasets", "kernels", "trainers", "benchmarks", "results")
 TESTS = "tests/kernels"
-FIRST = ("test_arc_cosine.py", "test_kernel_matrices.py", "test_engine_contract.py")  # most errors fail here: the run is short
+FIRST = ("test_arc_cosine.py", "test_engine_contract.py", "test_kernel_matrices.py")  # most errors fail here: the run is short
 SECONDS_PER_MUTATION = 600
 WRONG_MODULE = 9
 

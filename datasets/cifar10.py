@@ -158,9 +158,9 @@ def parse_batch(content: bytes, where: str) -> tuple[NDArray[np.uint8], Indices]
         raise TamperedDataError(f"{where}: its data has shape {shape}, but a CIFAR-10 batch has ({ROWS_PER_FILE}, {int(np.prod(SHAPE))})")
     if not isinstance(labels, list) or len(labels) != ROWS_PER_FILE:
         raise TamperedDataError(f"{where}: its labels are no list of {ROWS_PER_FILE} numbers")
-    wrong = next((label for label in labels if type(label) is not int or not 0 <= label < len(CLASSES)), None)
-    if wrong is not None:
-        raise TamperedDataError(f"{where}: label {shown(wrong)}, but a CIFAR-10 label is 0 to {len(CLASSES) - 1}")
+    wrong = [label for label in labels if type(label) is not int or not 0 <= label < len(CLASSES)]
+    if wrong:
+        raise TamperedDataError(f"{where}: label {shown(wrong[0])}, but a CIFAR-10 label is 0 to {len(CLASSES) - 1}")
     return images, np.array(labels, dtype=np.int64)
 
 

@@ -144,8 +144,10 @@ def _nested(fold: Split, labels: Indices, seed: int) -> Split:
 
 def _standardised(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
     """One file brought to mean 0 and deviation 1 by itself; a feature that is constant in it becomes 0."""
-    constant = inputs.max(axis=0) == inputs.min(axis=0)
-    deviation = np.where(constant, 1.0, inputs.std(axis=0))
+    deviation = inputs.std(axis=0)
+    # a constant's deviation may be no 0 after rounding, and that of features below 1e-160 is 0, as their squares are
+    constant = (inputs.max(axis=0) == inputs.min(axis=0)) | (deviation == 0)
+    deviation = np.where(constant, 1.0, deviation)
     return np.where(constant, 0.0, (inputs - inputs.mean(axis=0)) / deviation)
 
 

@@ -19,7 +19,7 @@ from skipbench.checks import SkipbenchError, shown
 from skipbench.datasets.dataset import Indices
 
 _LARGEST = float(np.finfo(np.float32).max)
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 _WHOLE = re.compile(r"[0-9]{1,12}")
 
 
@@ -47,11 +47,15 @@ def read_description(path: Path, content: bytes) -> Description:
     if n_files > 2:
         raise SkipbenchError(f"{path}: n_arquivos= {n_files}, but a set has one data file, or one for training and one for testing")
     numbers = range(1, n_files + 1)
+    rows = tuple(_whole(path, values, f"n_patrons{number}", least=1) for number in numbers)
+    classes = _whole(path, values, "n_clases", least=2)
+    if classes > sum(rows):
+        raise SkipbenchError(f"{path}: n_clases= {classes}, but with {sum(rows)} rows there are at most so many classes")
     return Description(
         features=_whole(path, values, "n_entradas", least=1),
-        classes=_whole(path, values, "n_clases", least=2),
+        classes=classes,
         files=tuple(_file_name(path, values, f"fich{number}") for number in numbers),
-        rows=tuple(_whole(path, values, f"n_patrons{number}", least=1) for number in numbers),
+        rows=rows,
         n_train=_whole(path, values, "n_patrons_entrena", least=1) if "n_patrons_entrena" in values else None,
         n_validation=_whole(path, values, "n_patrons_valida", least=1) if "n_patrons_valida" in values else None,
     )
@@ -76,7 +80,7 @@ def read_rows(path: Path, content: bytes, *, rows: int, features: int, classes: 
         at = int(np.argmin(usable))
         bad = inputs[at][~(np.abs(inputs[at]) <= _LARGEST)][0]
         raise SkipbenchError(f"{path}, line {lines[at][0]}: {bad} among its features, but every input must be a finite number (float32)")
-    allowed = np.isin(labels, np.arange(classes))
+    allowed = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))  # false for NaN too
     if not allowed.all():
         at = int(np.argmin(allowed))
         raise SkipbenchError(f"{path}, line {lines[at][0]}: label {labels[at]:g}, but with {classes} classes a label is 0 to {classes - 1}")
@@ -91,9 +95,10 @@ def read_partitions(path: Path, content: bytes, *, n_lines: int, rows: int) -> l
     parts = [_row_numbers(path, number, line, rows) for number, line in lines]
     for place in range(0, n_lines, 2):
         pair = np.concatenate(parts[place : place + 2])
-        repeated = np.flatnonzero(np.bincount(pair) > 1)
-        if repeated.size:
-            raise SkipbenchError(f"{path}, lines {lines[place][0]} and {lines[place + 1][0]}: row {repeated[0]} is there twice")
+        numbers, counts = np.unique(pair, return_counts=True)
+        if counts.max() > 1:
+            twice = numbers[counts > 1][0]
+            raise SkipbenchError(f"{path}, lines {lines[place][0]} and {lines[place + 1][0]}: row {twice} is there twice")
     return parts
 
 

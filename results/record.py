@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
+from skipbench.checks import shown
 from skipbench.results.privacy import without_folders
 
 SCHEMA_VERSION = 1
@@ -38,6 +39,25 @@ def _only_json(value: Any) -> Any:
     if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise ValueError(f"a record holds text, finite numbers, true, false, null, lists and dictionaries, but this is {ascii(value)[:80]}")
+
+
+_ARCHITECTURE: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("family", "padding", "readout"), (str,)),
+    **dict.fromkeys(("depth", "filter_size", "branch_depth"), (int,)),
+    "bias": (int, float),
+    "alpha": (int, float, str),
+    "train_ends": (bool,),
+}
+
+
+def _plain_architecture(fields: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what the tables, which have a column for each of these fields, could not hold."""
+    for name, kinds in _ARCHITECTURE.items():
+        value = fields.get(name)
+        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            allowed = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"the architecture's {name} is {shown(value)}, but it is {allowed}")
+    return fields
 
 
 RecordKey = Annotated[
@@ -109,7 +129,9 @@ class MethodUsed(Model):
     label: str = Field(description="what a table shows, e.g. NTK ridge, ResCNN(3, tr)")
     source_version: str
     kernel: str | None = Field(default=None, description="nngp, ntk, gaussian, laplace; null for others")
-    architecture: JsonObject | None = Field(default=None, description="the fields of the architecture, family included")
+    architecture: Annotated[JsonObject, AfterValidator(_plain_architecture)] | None = Field(
+        default=None, description="the fields of the architecture, family included"
+    )
     alpha_value: float | None = Field(default=None, description="alpha as a number where the architecture spells a depth rule")
     residual: bool | None = Field(default=None, description="whether the architecture has skip connections; null without one")
     width: int | None = None

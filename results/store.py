@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from skipbench.checks import SkipbenchError, shown, shown_name
 from skipbench.results import strict_json
 from skipbench.results.record import RECORD_ADAPTER, SCHEMA_VERSION, CellRecord, ClaimRecord, PerformanceRecord, Record
+from skipbench.results.words import printable
 
 LARGEST_FILE_BYTES = 32 * 2**20
 KEY_DIGITS = 16  # of 64 in the file name: 64 bits
@@ -58,7 +59,10 @@ class ResultStore:
 
     def write(self, record: Record) -> Path:
         """Store the record, in place of an older one with the same key. Returns the file's path. Raises SkipbenchError if it cannot."""
-        content = strict_json.to_text(record.model_dump(mode="json")).encode()
+        try:
+            content = strict_json.to_text(record.model_dump(mode="json")).encode()
+        except ValueError as error:
+            raise SkipbenchError(f"record {record.key[:KEY_DIGITS]} is not written: {shown(str(error), 200)[1:-1]}") from error
         if len(content) > LARGEST_FILE_BYTES:
             limit = f"at most {LARGEST_FILE_BYTES} are read back: thin its curve"
             raise SkipbenchError(f"record {record.key[:KEY_DIGITS]} has {len(content)} bytes, but {limit}")
@@ -182,7 +186,8 @@ def read_record(path: Path) -> Record:
 
 def _first_errors(error: ValidationError, limit: int = 3) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    parts = [f"{shown('.'.join(str(step) for step in entry['loc']), 80)[1:-1]}: {entry['msg']}" for entry in found[:limit]]
+    # pydantic quotes an unknown kind as it stands there
+    parts = [f"{shown('.'.join(str(step) for step in entry['loc']), 80)[1:-1]}: {printable(entry['msg'], 200)}" for entry in found[:limit]]
     more = f"; and {len(found) - limit} more" if len(found) > limit else ""
     return "; ".join(parts) + more
 

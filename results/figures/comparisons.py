@@ -83,7 +83,7 @@ def draw_residual_against_plain(axis: Axes, compared: Sequence[Comparison], *, m
     axis.axvline(0, color=INK, linewidth=0.8)
     reach = max(1.0, *(abs(100 * entry.difference) for comparison in shown for entry in comparison.by_dataset)) * 1.6
     axis.set_xlim(-reach, reach)  # an interval of two data sets may be far wider: it then runs out of the picture
-    axis.set_yticks(range(len(shown)), [f"{drawn_name(c.first, 52)}\n{c.inputs}, {c.what}" for c in shown], fontsize=8)
+    axis.set_yticks(range(len(shown)), [f"{drawn_name(c.first, 52)}\n{c.inputs}, {drawn_name(c.what, 40)}" for c in shown], fontsize=8)
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
     axis.set_xlabel("accuracy gained by skip connections, points (bar: 95 %)")

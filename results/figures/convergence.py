@@ -52,7 +52,7 @@ def draw_iterations(axis: Axes, cells: pd.DataFrame, column: str) -> None:
             "markersize": 4.5,
             "alpha": 0.65,
         }
-        axis.plot(condition[exact], iterations[exact], label=f"{str(kernel).upper()}, {kind}", **look)
+        axis.plot(condition[exact], iterations[exact], label=f"{drawn_name(str(kernel).upper(), 12)}, {kind}", **look)
         missed_x, missed_y = np.minimum(condition, right)[~exact], np.minimum(iterations, top)[~exact]
         axis.plot(missed_x, missed_y, **(look | {"markerfacecolor": "none", "alpha": 0.9}))
     _mark_edges(axis, cells, column, right, top)

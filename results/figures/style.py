@@ -97,7 +97,8 @@ def drawn_name(name: str, limit: int = 44) -> str:
     """A name that the figures' font can draw: what it lacks, and what turns a line round, as an escape."""
     drawable = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
     shown = printable(name, limit)
-    return "".join(letter if ord(letter) in drawable and not _is_right_to_left(letter) else "□" for letter in shown)
+    hidden = " " if shown.startswith("_") else ""  # matplotlib leaves labels that begin with _ out of a legend
+    return hidden + "".join(letter if ord(letter) in drawable and not _is_right_to_left(letter) else "□" for letter in shown)
 
 
 def _is_right_to_left(letter: str) -> bool:

@@ -61,7 +61,7 @@ def swept_depths(frame: pd.DataFrame) -> pd.DataFrame:
 def _deep_groups(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     cells = swept_depths(frame)
     for (_, dataset, kernel, readout), own in cells.groupby(["suite", "dataset_label", "kernel", cells["readout"].fillna("")]):
-        kind = f"{str(kernel).upper()}, {readout}" if readout else str(kernel).upper()
+        kind = ", ".join(drawn_name(part, 12) for part in (str(kernel).upper(), str(readout)) if part)
         yield f"{drawn_name(str(dataset), 30)}: {kind}", own
 
 
@@ -72,7 +72,13 @@ def _draw_depths(axis: Axes, cells: pd.DataFrame, column: str) -> None:
         plain = not own["residual"].fillna(False).astype(bool).any()
         look: dict[str, Any] = {"color": COLORS["plain"] if plain else _SKIPS[number % len(_SKIPS)]}
         axis.plot(
-            along.index, along["median"], "-" if plain else _LINES[number % 4], marker="o", markersize=3.5, label=str(variant), **look
+            along.index,
+            along["median"],
+            "-" if plain else _LINES[number % 4],
+            marker="o",
+            markersize=3.5,
+            label=drawn_name(str(variant), 30),
+            **look,
         )
         axis.fill_between(along.index.astype(float), along["min"], along["max"], alpha=0.15, linewidth=0, **look)
     _size_axis(axis, sorted(cells["depth"].unique()), "depth (residual: blocks)")

@@ -25,7 +25,7 @@ READOUTS: tuple[Readout, ...] = ("eq", "tr", "gap")
 PADDINGS: tuple[Padding, ...] = ("zero", "circular")
 BRANCH_DEPTHS = (1, 2, 3, 4)
 
-_NUMBER = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"
+_NUMBER = r"(?:[0-9]*\.)?[0-9]+(?:[eE][+-]?[0-9]+)?"  # one way to read each number: two would cost quadratic time on long ones
 _DEPTH_RULE = re.compile(rf"^\s*(?:(?P<factor>{_NUMBER})\s*\*\s*)?L\s*\^\s*-\s*(?P<exponent>{_NUMBER})\s*$")
 
 

@@ -23,8 +23,11 @@ class ContractError(SkipbenchError):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """The value as Python writes it, cut so that a huge or hostile one keeps the message readable."""
-    text = ascii(value)
+    """The value as Python writes it, on one line and cut, so that a huge or hostile one keeps the message readable."""
+    try:
+        text = " ".join(line.strip() for line in ascii(value).split("\n"))  # an array's has several lines
+    except (ValueError, RecursionError):  # Python does not write whole numbers of thousands of digits, or endless nesting
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

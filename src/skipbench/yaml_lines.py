@@ -12,6 +12,8 @@ from skipbench.checks import SkipbenchError, shown
 
 LARGEST_BYTES = 2**18
 DEEPEST = 20
+LARGEST_WHOLE = 2**63 - 1  # Python refuses to print whole numbers of thousands of digits
+_LONGEST_REASON = 200
 _COLLECTION_TAGS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 
 Location = tuple[str | int, ...]
@@ -47,9 +49,11 @@ def read_yaml(path: Path) -> YamlDocument:
     except yaml.MarkedYAMLError as error:
         mark = error.context_mark if error.problem_mark is None else error.problem_mark
         line = _line_of(mark)
-        raise SkipbenchError(f"{path.name}, line {line}: this is no YAML ({error.problem or error.context})") from error
+        reason = str(error.problem or error.context)[:_LONGEST_REASON]  # it may quote a tag of any length
+        raise SkipbenchError(f"{path.name}, line {line}: this is no YAML ({reason})") from error
     except yaml.YAMLError as error:
-        raise SkipbenchError(f"{path.name}: this is no YAML text ({str(error).splitlines()[0]})") from error
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        raise SkipbenchError(f"{path.name}, line {line}: this is no YAML text ({str(error).splitlines()[0]})") from error
     return YamlDocument(path, value, lines)
 
 
@@ -94,11 +98,22 @@ def _value(path: Path, node: yaml.Node, location: Location, lines: dict[Location
         return [_value(path, item, (*location, index), lines) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         return _mapping(path, node, location, lines)
-    constructor = yaml.SafeLoader("")
+    return _scalar(path, node, lines[location])
+
+
+def _scalar(path: Path, node: yaml.Node, line: int) -> str | int | float | None:
+    """Text, a number, true, false or null. PyYAML answers `!!int ""`, `!!bool x` and `!!timestamp x` with errors of four kinds."""
+    kind = node.tag.rsplit(":", 1)[-1]
     try:
-        return constructor.construct_object(node, deep=True)
-    except ValueError as error:
-        raise SkipbenchError(f"{path.name}, line {lines[location]}: {shown(node.value)} is no {node.tag.rsplit(':', 1)[-1]}") from error
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
+    except (ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise SkipbenchError(f"{path.name}, line {line}: {shown(node.value)} is no {kind}") from error
+    if value is not None and not isinstance(value, str | int | float):
+        allowed = "a suite holds text, numbers, true, false and null: put it into quotes"
+        raise SkipbenchError(f"{path.name}, line {line}: {shown(node.value)} is read as a {kind}, but {allowed}")
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        raise SkipbenchError(f"{path.name}, line {line}: {shown(node.value)} is beyond the largest whole number, {LARGEST_WHOLE}")
+    return value
 
 
 def _mapping(path: Path, node: yaml.MappingNode, location: Location, lines: dict[Location, int]) -> dict[str, Any]:

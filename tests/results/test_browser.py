@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from skipbench.architecture import ResCNN
+from skipbench.results.performance import PerformanceHistory, PerformanceRun, SeriesKey
 from skipbench.results.site import write_report
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -38,7 +41,7 @@ def opened(browser, tmp_path):
     """Open the page of some cells; at the end no message, error or foreign request may have come."""
     complaints, contexts = [], []
 
-    def open_page(cells, **options):
+    def open_page(cells, performance=None, **options):
         context = browser.new_context(accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
@@ -46,7 +49,7 @@ def opened(browser, tmp_path):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
         page.on("request", lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else complaints.append(request.url))
-        page.goto(write_report(cells, tmp_path).as_uri())
+        page.goto(write_report(cells, tmp_path, performance=performance).as_uri())
         return page
 
     yield open_page
@@ -62,7 +65,7 @@ def rows(page):
 def download(page):
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download CSV").click()
-    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    text = Path(waiting.value.path()).read_bytes().decode()  # line ends as they are
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -111,6 +114,63 @@ def test_a_hostile_record_is_shown_and_downloaded_as_text(opened, make_cell):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     got = {row["label"] for row in download(page)}
     assert got == {"'" + name for name in names} | {"x" * 10_000}
+
+
+def test_a_text_that_a_spreadsheet_would_run_is_downloaded_as_text_and_a_number_as_a_number(opened, make_cell):
+    formulas = [
+        "=1+1",
+        "+1+1",
+        "-1+1",
+        "@SUM(A1)",
+        "\t=1+1",
+        "\r=1+1",
+        "\n=1+1",
+        "  =1+1",
+        "\uff1d1+1",
+        "-",
+        "-1-1",
+        "=-0.5",
+        "-1e5x",
+        "-\u0661",
+    ]
+    plain = ["-0.5", "+3", "-1e-05", "-.5", "1=1", "x,=1+1", "'=1+1", '"=1+1']
+    cells = [make_cell(label=name, parameters={"name": name}, accuracy=-0.5) for name in (*formulas, *plain)]
+    page = opened(cells)
+    got = download(page)
+    assert sorted(row["label"] for row in got) == sorted([*("'" + name for name in formulas), *plain])
+    assert {row["accuracy"] for row in got} == {"-0.5"}
+
+
+def test_a_hostile_sweep_and_a_hostile_history_are_drawn_as_text(opened, make_cell):
+    cells = []
+    for number, name in enumerate((HOSTILE, "@SUM(A1)", "\u05d0\u05d1" + "x" * 10_000)):
+        for depth, size in ((1, 40), (2, 60), (4, 80)):
+            look = {"suite": name, "architecture": ResCNN(depth, readout="tr"), "input_shape": (1, 8, 8)}
+            cells.append(make_cell(dataset=name, label=name, parameters={"n": number}, **look))
+            cells.append(make_cell(dataset=f"{name} (n={size})", n=size, label=name, parameters={"n": number}, **look))
+    page = opened(cells, performance=hostile_history(HOSTILE + "y" * 10_000), viewport={"width": 800, "height": 800})
+    assert page.title().startswith("skipbench report")
+    assert page.locator("section[aria-labelledby=sweeps] svg").count() == 2
+    assert page.locator("section[aria-labelledby=performance] svg").count() == 1
+    assert page.locator("section[aria-labelledby=performance]").get_by_text("</script><script>").count() >= 1
+    assert page.evaluate("document.querySelectorAll('script').length") == 2
+    assert page.evaluate("document.querySelectorAll('svg script, svg a, svg image, svg foreignObject, img, iframe, object').length") == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for summary in page.locator("summary").all():
+        summary.click()  # what was folded is no wider
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def hostile_history(name):
+    """A history of two commits whose every text is hostile, with a regression in it."""
+    key = SeriesKey(f"{name}.track_{name}", name, (name, "'<b>'"))
+    runs = [
+        PerformanceRun(
+            f"{name}{day}", datetime(2026, 1, day, tzinfo=UTC), name, name, {key: float(day), SeriesKey("=1+1.time_x", "1"): 0.1}
+        )
+        for day in (1, 2)
+    ]
+    return PerformanceHistory(tuple(runs), {key.benchmark: name})
 
 
 def test_long_tables_come_in_pages(opened, make_cell):

@@ -8,12 +8,15 @@ from html.parser import HTMLParser
 
 import pytest
 
+from skipbench.architecture import ResCNN
 from skipbench.checks import SkipbenchError
+from skipbench.results import CellRecord
 from skipbench.results.site import write_report
 from skipbench.results.site.embedding import inline_svg, json_for_script
 from skipbench.results.site.record_table import record_table
 from skipbench.results.site.report import render_report
 
+HOSTILE = "</script><img src=x onerror=alert(1)>{{ 7*7 }}\u202e\u2028\u05d0$\\frac$'\""
 VOID = {"meta", "link", "input", "br"}
 
 
@@ -119,6 +122,39 @@ def test_names_from_records_are_text_and_nothing_else(make_cell, make_frame):
     assert "49" not in re.sub(r"\d{3,}|\.\d+", "", page.split("What was run")[1].split("<figure>")[0])
     label = next(index for index, column in enumerate(embedded(page)["columns"]) if column["name"] == "label")
     assert {row[label] for row in embedded(page)["rows"]} >= {hostile + "1", hostile + "2"}
+
+
+def hostile_sweep(make_cell, hostile):
+    """Kernels of three depths and a data set of three sizes whose every free text is hostile, those inside the architecture too."""
+    cells = []
+    for depth, size in ((1, 40), (2, 60), (4, 80)):
+        look = {"suite": hostile, "architecture": ResCNN(depth, readout="tr"), "input_shape": (1, 8, 8)}
+        swept = make_cell(dataset=hostile, **look).model_dump(mode="json")
+        swept["method"] |= {"kernel": hostile, "label": hostile}
+        swept["method"]["architecture"] |= {"family": hostile, "readout": hostile, "alpha": hostile}
+        swept["phases"] = {hostile: 1.0}
+        sized = make_cell(dataset=f"{hostile} (n={size})", n=size, label="_" + hostile, **look).model_dump(mode="json")
+        cells += [CellRecord.model_validate(swept), CellRecord.model_validate(sized)]
+    return cells
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [HOSTILE, HOSTILE + "y" * 10_000, "_" + HOSTILE, "=1+1\u05d0\u05d1", "\ud7ff\ufffe\x00\x1b[2J"],
+    ids=["script", "long", "underscore", "right to left", "control"],
+)
+def test_the_sections_on_depth_and_size_take_names_as_text(make_cell, make_frame, hostile):
+    page = render_report(make_frame(hostile_sweep(make_cell, hostile)))
+    found = outline(page)
+    section = re.search(r'<section aria-labelledby="sweeps">(.*?)</section>', page, re.DOTALL)[1]
+    assert section.count("<svg") == 2
+    assert [tag for tag, values in found.tags if tag == "img" or "onerror" in values] == []
+    assert len([tag for tag, _ in found.tags if tag == "script"]) == 2
+    assert len(section) < 150_000
+    shown = page.split('<script type="application/json"')[0]
+    # nothing turns a line round or steers a terminal, and a figure, whose texts have no <bdi>, holds no letter from right to left
+    assert not set("\u202e\u2028\x00\x1b\ufffe") & set(shown)
+    assert re.findall("[\u0590-\u08ff]", "".join(re.findall(r"<svg.*?</svg>", shown, re.DOTALL))) == []
 
 
 def test_equal_tables_make_equal_pages(suite_cells, make_frame):

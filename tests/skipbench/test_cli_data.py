@@ -71,6 +71,56 @@ def test_info_takes_a_subset_a_seed_and_a_protocol(invoke, toy_set):
     assert "selection" not in {row[0] for row in nested}
 
 
+def test_info_of_a_generated_set_shows_targets_and_parameters(invoke):
+    result = invoke("info", "sphere", "-p", "frequency=4", "--parameter", "dimension=5", "-n", 50)
+    assert result.exit_code == 0
+    facts = {row[0]: row[1:] for row in table(result.output)}
+    assert facts["parameters"] == ["dimension=5, frequency=4"]
+    assert facts["input shape"] == ["5"]
+    assert facts["targets"][0].startswith("1: mean ")
+    assert facts["split-1"] == ["30", "10", "10"]
+    assert "classes" not in facts
+    plain = {row[0]: row[1:] for row in table(invoke("info", "multisphere").output)}
+    assert plain["parameters"] == ["channels=3, frequency=2, pixels=2, side=4"]
+    assert plain["input shape"] == ["3x4x4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sphere", "-p", "frequency"], "-p 'frequency': a parameter is written NAME=VALUE with a whole number, such as frequency=4"),
+        (["sphere", "-p", "frequency=two"], "-p 'frequency=two': a parameter is written NAME=VALUE"),
+        (["sphere", "-p", "frequency=2", "-p", "frequency=3"], "frequency is given twice"),
+        (["sphere", "-p", "n=3"], "n is given twice or has an option of its own"),
+        (["sphere", "-p", "frequncy=3"], r'parameter "frequncy"\. Nearest: frequency'),
+        (["sphere", "-p", "frequency=0"], "sphere: frequency=0, but it is 1 to 100"),
+        (["iris", "-p", "frequency=2"], 'iris: "frequency" was given, but this set has no parameters'),
+    ],
+)
+def test_a_parameter_that_cannot_be_had_is_named(invoke, arguments, message):
+    with pytest.raises(SkipbenchError, match=message):
+        raise invoke("info", *arguments).exception
+
+
+def test_a_generated_set_has_nothing_to_fetch_or_verify(invoke):
+    assert invoke("fetch", "sphere").output == "sphere needs no download\n"
+    assert invoke("verify", "sphere").output == "sphere has no files to verify\n"
+
+
+def test_a_set_that_nothing_can_download_says_what_file_it_needs(invoke, tmp_path):
+    for command in ("info", "fetch", "verify"):
+        with pytest.raises(MissingDataError, match=rf"svhn_train_first1083\.npz is in none of .*{tmp_path}.* It cannot be fetched"):
+            raise invoke(command, "svhn-1083").exception
+
+
+def test_list_shows_svhn_and_the_generated_sets(invoke):
+    rows = {row[0]: row[1:] for row in table(invoke("list").output)}
+    assert rows["svhn"][:2] == ["images", "no"]
+    assert rows["svhn-1083"][:2] == ["images", "no"]
+    assert rows["sphere"][:2] == ["vectors", "bundled"]
+    assert rows["multisphere"][:2] == ["images", "bundled"]
+
+
 def test_info_of_a_missing_set_shows_what_is_known_and_then_the_error(invoke, tmp_path):
     result = invoke("info", "cifar10")
     assert isinstance(result.exception, MissingDataError)

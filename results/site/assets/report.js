@@ -97,11 +97,15 @@
     });
   }
 
-  // A spreadsheet takes a text that begins with = + - @ for a formula: an apostrophe in front makes it a text again.
+  // A spreadsheet takes a text that begins with = + - @ (also in full width, also after white space) for a formula: an apostrophe in
+  // front makes it a text again. A plain number such as -0.5 is no formula.
+  const FORMULA = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/;
+  const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
   function csvField(column, value) {
     if (value === null) return "";
     let text = String(value);
-    if (!column.number && /^[=+\-@\t\r]/.test(text)) text = "'" + text;
+    if (!column.number && FORMULA.test(text) && !NUMBER.test(text)) text = "'" + text;
     return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   }
 

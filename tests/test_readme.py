@@ -15,6 +15,9 @@ from skipbench.results.statistics.tables import markdown_ranking
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+RECORDS = ROOT / "results" / "records"
+SHOWN_SUITES = sorted(path.name for path in RECORDS.iterdir() if path.name != "nightly")  # the nightly's are slices of the others'
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -31,13 +34,28 @@ def test_the_picture_and_every_linked_file_are_there():
     assert [link for link in links if not (ROOT / link).is_file()] == []
 
 
-def test_the_rankings_are_those_of_the_committed_records():
-    frame = load_records(ROOT / "results" / "records")
+def ranking_of(suite: str) -> str:
+    frame = load_records(RECORDS / suite)
+    return markdown_ranking(rank_methods(frame), frame).strip()
+
+
+def test_the_ranking_of_quick_is_that_of_the_committed_records():
     shown = README.partition("<!-- rankings: begin -->\n")[2].partition("\n<!-- rankings: end -->")[0]
-    assert shown == markdown_ranking(rank_methods(frame), frame).strip()
+    assert shown == ranking_of("quick")
+
+
+@pytest.mark.parametrize("suite", SHOWN_SUITES)
+def test_the_rankings_of_every_suite_are_those_of_the_committed_records(suite):
+    assert (ROOT / "docs" / suite / "rankings.md").read_text(encoding="utf-8").strip() == ranking_of(suite)
+
+
+def test_every_picture_of_the_results_is_there_and_every_suite_is_shown():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", RESULTS)
+    assert [link for link in links if not (ROOT / "docs" / link).is_file()] == []
+    assert [suite for suite in SHOWN_SUITES if f"({suite}/rankings.md)" not in RESULTS] == []
 
 
 def test_every_committed_record_is_read_and_names_no_folder():
-    files = list((ROOT / "results" / "records").rglob("*.json"))
-    assert len(load_records(ROOT / "results" / "records")) == len(files) > 200
+    files = list(RECORDS.rglob("*.json"))
+    assert len(load_records(RECORDS)) == len(files) > 200
     assert [path.name for path in files if re.search(r"/(home|root|Users|tmp)/", path.read_text(encoding="utf-8"))] == []

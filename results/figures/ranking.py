@@ -44,9 +44,11 @@ def draw_block(axis: Axes, block: RankingBlock, *, most: int = MOST_METHODS) -> 
     axis.set_xlim(max(left, -0.01), min(right, 1.01))
     legend = "dot: mean over data sets, ticks: each of them, bar: 95 %" if len(block.datasets) > 1 else "bar: 95 %"
     axis.set_xlabel(f"test accuracy in % ({legend})")
-    names = ", ".join(drawn_name(name, 24) for name in block.datasets[:5]) + (", …" if len(block.datasets) > 5 else "")
+    many = len(block.datasets) > 4  # more names than fit
+    names = f"{len(block.datasets)} data sets" if many else ", ".join(drawn_name(name, 24) for name in block.datasets)
+    setting = f", {drawn_name(block.setting, 24)}" if block.setting else ""
     left_out = f"; {len(block.methods) - most} more below" if len(block.methods) > most else ""
-    axis.set_title(f"{drawn_name(block.suite, 24)}: {names}{left_out}", pad=20)  # the legend stands below it
+    axis.set_title(f"{drawn_name(block.suite, 24)}{setting}: {names}{left_out}", pad=20)  # the legend stands below it
     families = [family for family in ("kernel", "network", "baseline") if any(method.family == family for method in shown)]
     for family in families:
         axis.plot([], [], "o", color=COLORS[family], label=family)

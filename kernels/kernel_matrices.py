@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from skipbench.architecture import ARCHITECTURES, Architecture
+from skipbench.architecture import ARCHITECTURES, Architecture, ConvolutionalArchitecture, Readout
 from skipbench.checks import SkipbenchError, shown
 from skipbench.kernels.engines.registry import AUTO, engine_for
 from skipbench.kernels.inputs import Inputs, check_same_shape
@@ -27,6 +29,8 @@ def kernel_matrices(
     engine: Engine = AUTO,
     normalised: bool = False,
     working_bytes: int = WORKING_BYTES,
+    depths: Sequence[int] | None = None,
+    readouts: Sequence[Readout] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """NNGP and NTK matrix of an infinitely wide network, (nngp, ntk), each (n, m), after the recursions in `kernels.recursions`.
 
@@ -37,20 +41,45 @@ def kernel_matrices(
     normalised: divide both matrices by (1 + α²)^depth, by which a residual network's variances grow: for depths that no dtype holds.
     working_bytes: bound on the memory used besides the inputs and the two matrices, whatever n is
     (exceeded only where one pair of images alone needs more).
+    depths: the kernel of every such depth instead of arch.depth, stacked: both results are (len(depths), n, m). readouts: likewise
+    for several readouts of a convolutional network, (len(readouts), n, m), or with both (len(readouts), len(depths), n, m). A fused
+    engine carries depths (unless α depends on the depth) and the readouts `eq` and `tr` along in one pass.
     Raises SkipbenchError for inputs that are not finite or of the wrong kind, an absent device, and values beyond the dtype's range.
     """
     if type(arch).__name__ not in ARCHITECTURES:
         raise SkipbenchError(f"arch={shown(arch)} is no architecture: make one of {', '.join(ARCHITECTURES)}, e.g. ResMLP(depth=3)")
     if dtype not in DTYPES:
         raise SkipbenchError(f"dtype={dtype} is not offered: use torch.float64 or torch.float32")
+    archs = variants(arch, depths, readouts)
     where = _present_device(device)
     compute = engine_for(engine, arch, where, dtype).load()
     left = Inputs(x, arch, name="x", dtype=dtype, device=where)
-    if z is None:
-        return compute(arch, left, None, normalised=normalised, working_bytes=working_bytes)
-    right = Inputs(z, arch, name="z", dtype=dtype, device=where)
-    check_same_shape(left, right)
-    return compute(arch, left, right, normalised=normalised, working_bytes=working_bytes)
+    right = None if z is None else Inputs(z, arch, name="z", dtype=dtype, device=where)
+    if right is not None:
+        check_same_shape(left, right)
+    pairs = compute(archs, left, right, normalised=normalised, working_bytes=working_bytes)
+    counts = [len(values) for values in (readouts, depths) if values is not None]
+    nngp, ntk = (_stacked(matrices, counts) for matrices in zip(*pairs, strict=True))
+    return nngp, ntk
+
+
+def variants(arch: Architecture, depths: Sequence[int] | None, readouts: Sequence[Readout] | None) -> tuple[Architecture, ...]:
+    """The architecture at every readout and, for each, at every depth; None keeps its own.
+
+    Raises SkipbenchError for an empty list, a depth or readout that the architecture refuses, and readouts of a dense network.
+    """
+    for name, values in (("depths", depths), ("readouts", readouts)):
+        if values is not None and (isinstance(values, str) or len(values) == 0):
+            raise SkipbenchError(f"{name}={shown(values)}, but it lists what is computed together: give a list of at least one, or None")
+    if readouts is not None and not isinstance(arch, ConvolutionalArchitecture):
+        raise SkipbenchError(f"readouts={shown(readouts)}, but {arch.label} has no pixels: leave readouts out")
+    at_readouts = [arch] if readouts is None else [replace(arch, readout=readout) for readout in readouts]  # type: ignore[call-arg]
+    return tuple(at_depth for each in at_readouts for at_depth in ([each] if depths is None else [replace(each, depth=d) for d in depths]))
+
+
+def _stacked(matrices: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
+    """One matrix as it is; several as one tensor with a leading dimension for each list that was asked for."""
+    return torch.stack(tuple(matrices)).unflatten(0, tuple(counts)) if counts else matrices[0]
 
 
 def _present_device(device: str | torch.device) -> torch.device:

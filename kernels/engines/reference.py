@@ -7,7 +7,7 @@ second-level caches of torch's threads. Python threads over tiles were tried and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,8 +33,15 @@ class Span:
     stop: int
 
 
-def reference_matrices(arch: Architecture, x: Inputs, z: Inputs | None, *, normalised: bool, working_bytes: int) -> tuple[Tensor, Tensor]:
-    """NNGP and NTK matrix; see `kernel_matrices`. z=None computes each pair once and mirrors it."""
+def reference_matrices(
+    archs: Sequence[Architecture], x: Inputs, z: Inputs | None, *, normalised: bool, working_bytes: int
+) -> list[tuple[Tensor, Tensor]]:
+    """NNGP and NTK matrix of each architecture, one after the other; see `kernel_matrices`."""
+    return [_matrices(arch, x, z, normalised=normalised, working_bytes=working_bytes) for arch in archs]
+
+
+def _matrices(arch: Architecture, x: Inputs, z: Inputs | None, *, normalised: bool, working_bytes: int) -> tuple[Tensor, Tensor]:
+    """Both matrices of one architecture; z=None computes each pair once and mirrors it."""
     other = x if z is None else z
     nngp = torch.empty(len(x), len(other), dtype=x.dtype, device=x.device)
     ntk = torch.empty_like(nngp)

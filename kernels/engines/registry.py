@@ -7,7 +7,7 @@ A new engine is one entry of `ENGINES`. From then on `engine=` knows its name, "
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Protocol, cast
@@ -23,11 +23,14 @@ AUTO = "auto"
 
 
 class Compute(Protocol):
-    """What computes: NNGP and NTK matrix, (n, m) each; z=None means x, and both are then exactly symmetric. See `kernel_matrices`."""
+    """What computes: NNGP and NTK matrix, (n, m) each; z=None means x, and both are then exactly symmetric. See `kernel_matrices`.
+
+    archs differ in depth and readout at most, so that an engine may compute them together. Returns one pair for each of them.
+    """
 
     def __call__(
-        self, arch: Architecture, x: Inputs, z: Inputs | None, *, normalised: bool, working_bytes: int
-    ) -> tuple[Tensor, Tensor]: ...
+        self, archs: Sequence[Architecture], x: Inputs, z: Inputs | None, *, normalised: bool, working_bytes: int
+    ) -> list[tuple[Tensor, Tensor]]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,19 @@ from skipbench.checks import ContractError, SkipbenchError
 from skipbench.kernels import kernel_matrices
 from skipbench.kernels.engines import contract, registry
 from skipbench.kernels.engines.contract import check_engine, contract_cases
-from skipbench.kernels.engines.reference import reference_matrices
+from skipbench.kernels.engines.reference import reference_matrices as reference_engine
 from skipbench.kernels.engines.registry import ENGINES, RegisteredEngine, engine_choices, engine_for, engine_names, registered_engine
 
 CPU = torch.device("cpu")
+
+
+def reference_matrices(arch, x, z, **options):
+    return reference_engine((arch,), x, z, **options)[0]
+
+
+def engine_of(matrices):
+    """An engine that computes one architecture after the other."""
+    return lambda archs, x, z, **options: [matrices(arch, x, z, **options) for arch in archs]
 
 
 def devices_of(name: str) -> list[str]:
@@ -111,7 +120,7 @@ def planted(monkeypatch):
 
     def plant(function, **declared):
         module = types.ModuleType("planted_engine")
-        module.compute = function
+        module.compute = engine_of(function)
         monkeypatch.setitem(sys.modules, "planted_engine", module)
         engine = replace(ENGINES["reference"], name="planted", path="planted_engine:compute", **declared)
         monkeypatch.setitem(registry.ENGINES, "planted", engine)
@@ -158,7 +167,7 @@ def test_an_engine_is_only_asked_for_what_it_declares(planted):
 
 def test_the_reference_itself_is_held_to_closed_forms(monkeypatch):
     broken = types.ModuleType("broken_reference")
-    broken.compute = forgets_the_last_layer
+    broken.compute = engine_of(forgets_the_last_layer)
     monkeypatch.setitem(sys.modules, "broken_reference", broken)
     monkeypatch.setitem(registry.ENGINES, "reference", replace(ENGINES["reference"], path="broken_reference:compute"))
     monkeypatch.setattr(contract, "_architectures", lambda: iter((MLP(2),)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -222,3 +224,43 @@ def test_numpy_torch_and_integer_inputs_give_the_same_matrices():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(SkipbenchError, match=message):
         kernel_matrices(**{"arch": MLP(2), **arguments})
+
+
+@pytest.mark.parametrize("arch", [MLP(9), ResMLP(2, "L^-0.5"), DenseMLP(4), CNN(1, readout="tr"), ResCNN(9, 0.5, readout="eq", bias=0.2)])
+def test_depths_stack_the_kernels_of_every_depth_in_the_order_asked_for(arch):
+    rng = np.random.default_rng(0)
+    shape = (2, 3, 5) if arch.is_convolutional else (6,)
+    x, z = rng.normal(size=(4, *shape)), rng.normal(size=(3, *shape))
+    for other in (None, z):
+        stacked = kernel_matrices(arch, x, other, depths=[3, 1, 2])
+        for place, depth in enumerate((3, 1, 2)):
+            alone = kernel_matrices(replace(arch, depth=depth), x, other)
+            for matrices, matrix in zip(stacked, alone, strict=True):
+                assert matrices.shape == (3, *matrix.shape)
+                torch.testing.assert_close(matrices[place], matrix, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("arch", [CNN(2, padding="circular"), ResCNN(2, 0.5)])
+def test_readouts_and_depths_together_give_one_leading_dimension_each(arch):
+    x = np.random.default_rng(1).normal(size=(3, 1, 4, 3))
+    nngp, ntk = kernel_matrices(arch, x, depths=[1, 2], readouts=["tr", "gap", "eq"])
+    assert nngp.shape == ntk.shape == (3, 2, 3, 3)
+    for place, readout in enumerate(("tr", "gap", "eq")):
+        alone = kernel_matrices(replace(arch, readout=readout), x)
+        torch.testing.assert_close((nngp[place, 1], ntk[place, 1]), alone, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("arch", "options", "message"),
+    [
+        (MLP(2), {"depths": []}, r"depths=\[\], but it lists what is computed together"),
+        (MLP(2), {"depths": [0]}, "depth=0, but depth counts layers"),
+        (CNN(2), {"readouts": "tr"}, "readouts='tr', but it lists"),
+        (CNN(2), {"readouts": ["mean"]}, "readout='mean', but the readout is one of"),
+        (MLP(2), {"readouts": ["tr"]}, r"MLP\(2\) has no pixels: leave readouts out"),
+    ],
+)
+def test_lists_of_depths_or_readouts_that_make_no_sense_are_refused(arch, options, message):
+    x = np.ones((2, 1, 2, 2) if arch.is_convolutional else (2, 3))
+    with pytest.raises(SkipbenchError, match=message):
+        kernel_matrices(arch, x, **options)

@@ -7,30 +7,21 @@ second-level caches of torch's threads. Python threads over tiles were tried and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from skipbench.architecture import Architecture, ConvolutionalArchitecture
-from skipbench.checks import SkipbenchError
+from skipbench.kernels.engines.assembly import Span, scaled, tiles, write_tile
 from skipbench.kernels.engines.convolutional import ConvolutionalTile
 from skipbench.kernels.engines.dense import DenseTile
 from skipbench.kernels.inputs import Inputs
-from skipbench.kernels.recursions import growth, n_relus
+from skipbench.kernels.recursions import n_relus
 
 _TILE_SHARE = 16  # of the working memory for the inputs and variances of one tile; a block of its pairs takes another small share
 _CONVOLUTIONAL_TILE = {"cpu": 256, "cuda": 1024}
 _DENSE_TILE = {"cpu": 128, "cuda": 4096}
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Rows start..stop of the inputs."""
-
-    start: int
-    stop: int
 
 
 def reference_matrices(
@@ -46,10 +37,10 @@ def _matrices(arch: Architecture, x: Inputs, z: Inputs | None, *, normalised: bo
     nngp = torch.empty(len(x), len(other), dtype=x.dtype, device=x.device)
     ntk = torch.empty_like(nngp)
 
-    for rows, columns in _tiles(len(x), len(other), tile_side(arch, x, working_bytes), symmetric=z is None):
+    for rows, columns in tiles(len(x), len(other), tile_side(arch, x, working_bytes), symmetric=z is None):
         tile = _tile(arch, x, other, rows, columns, upper_only=z is None and rows == columns, working_bytes=working_bytes)
         for matrix, values in zip((nngp, ntk), tile.matrices(), strict=True):
-            _write(matrix, rows, columns, _scaled(arch, values, x.dtype, normalised=normalised), symmetric=z is None)
+            write_tile(matrix, rows, columns, scaled(arch, values, x.dtype, normalised=normalised), symmetric=z is None)
     return nngp, ntk
 
 
@@ -65,12 +56,6 @@ def tile_side(arch: Architecture, x: Inputs, working_bytes: int) -> int:
     return max(1, min(largest, working_bytes // _TILE_SHARE // (2 * row_bytes)))
 
 
-def _tiles(n: int, m: int, side: int, *, symmetric: bool) -> Iterator[tuple[Span, Span]]:
-    for row in range(0, n, side):
-        for column in range(row if symmetric else 0, m, side):
-            yield Span(row, min(row + side, n)), Span(column, min(column + side, m))
-
-
 def _tile(
     arch: Architecture, x: Inputs, z: Inputs, rows: Span, columns: Span, *, upper_only: bool, working_bytes: int
 ) -> ConvolutionalTile | DenseTile:
@@ -80,36 +65,3 @@ def _tile(
     if isinstance(arch, ConvolutionalArchitecture):
         return ConvolutionalTile(arch, left, right, same, upper_only=upper_only, gathered_bytes=working_bytes // _TILE_SHARE)
     return DenseTile(arch, left, right, same)
-
-
-def _write(matrix: Tensor, rows: Span, columns: Span, values: Tensor, *, symmetric: bool) -> None:
-    """Put one tile in its place, and where both sides are the same set its mirror image: from the upper triangle alone on the diagonal."""
-    if symmetric and rows == columns:
-        values = values.triu() + values.triu(1).T
-    matrix[rows.start : rows.stop, columns.start : columns.stop] = values
-    if symmetric and rows != columns:
-        matrix[columns.start : columns.stop, rows.start : rows.stop] = values.T
-
-
-def _scaled(arch: Architecture, values: Tensor, dtype: torch.dtype, *, normalised: bool) -> Tensor:
-    """Multiply by the growth that the recursion left out; a value beyond the dtype's range is an error, not an infinity."""
-    left_out = growth(arch)
-    scaled = values
-    if not normalised:
-        for half in (left_out.blocks // 2, left_out.blocks - left_out.blocks // 2):
-            scaled = scaled * _power(left_out.base, half)
-    finished = scaled.to(dtype)
-    if not bool(torch.isfinite(finished).all()):
-        raise SkipbenchError(
-            f"{arch.label}: kernel values leave the range of {dtype} at this depth; "
-            "use normalised=True (both matrices divided by (1 + alpha^2)^depth), "
-            'a smaller alpha such as "L^-0.5", or inputs of smaller norm'
-        )
-    return finished
-
-
-def _power(base: float, exponent: int) -> float:
-    try:
-        return float(base**exponent)
-    except OverflowError:
-        return float("inf")

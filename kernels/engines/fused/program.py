@@ -68,6 +68,7 @@ class Readout:
     tangent: float
     bias: float
     tangent_bias: float
+    accumulates: bool = True  # whether later readouts stand on this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def program_of(arch: Architecture) -> Program:
 
 def _plain(arch: MLP | CNN) -> Program:
     update = Update(keep=0.0, gain=1.0, constant=arch.bias**2)
-    readout = Readout(averages=0, keep=0.0, post=1.0, tangent=1.0, bias=0.0, tangent_bias=0.0)
+    readout = Readout(averages=0, keep=0.0, post=1.0, tangent=1.0, bias=0.0, tangent_bias=0.0, accumulates=False)
     first = Pass(Dual.GRAM, Fields.BLOCK, Fields.BLOCK, 1, update, update)
     layers = (Pass(Dual.RELU, Fields.BLOCK, Fields.BLOCK, 1, update, update, readout, depth) for depth in range(1, arch.depth + 1))
     return Program((first, *layers))

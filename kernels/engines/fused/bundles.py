@@ -1,0 +1,51 @@
+"""Which of the architectures that are asked for together can be computed in one pass, and which of their inputs are equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipbench.architecture import Architecture, ConvolutionalArchitecture
+from skipbench.kernels.inputs import Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Architectures that one pass computes: the deepest of them, and every depth and readout that one of them wants.
+
+    members: their places in the list that was given.
+    """
+
+    deepest: Architecture
+    members: tuple[int, ...]
+    depths: tuple[int, ...]
+    readouts: tuple[str, ...]
+
+    def output_of(self, arch: Architecture) -> tuple[int, int]:
+        """Where a member's kernel stands among the outputs: its depth's and its readout's place."""
+        return self.depths.index(arch.depth), self.readouts.index(readout_of(arch))
+
+
+def readout_of(arch: Architecture) -> str:
+    """The readout of a convolutional network, "" of a fully connected one."""
+    return arch.readout if isinstance(arch, ConvolutionalArchitecture) else ""
+
+
+def bundles(archs: Sequence[Architecture]) -> Iterator[Bundle]:
+    """Group architectures that differ in depth and readout at most: those of one α, `gap` (all pixel pairs) apart from `eq` and `tr`."""
+    groups: dict[tuple[float, bool], list[int]] = {}
+    for number, arch in enumerate(archs):
+        groups.setdefault((getattr(arch, "alpha_value", 0.0), readout_of(arch) == "gap"), []).append(number)
+    for members in groups.values():
+        chosen = [archs[number] for number in members]
+        depths, readouts = sorted({arch.depth for arch in chosen}), sorted({readout_of(arch) for arch in chosen})
+        yield Bundle(max(chosen, key=lambda arch: arch.depth), tuple(members), tuple(depths), tuple(readouts))
+
+
+def identity_codes(x: Inputs, z: Inputs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A number for every row of x and of z, equal where the inputs are: (n,) and (m,)."""
+    _, codes = np.unique(np.concatenate([x.identities, z.identities]), return_inverse=True)
+    return codes[: len(x)], codes[len(x) :]

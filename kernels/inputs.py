@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skipbench.architecture import Architecture
@@ -19,13 +20,14 @@ _CHUNK_BYTES = 2**24
 class Inputs:
     """Rows of vectors (n, d) or images (n, channels, height, width), kept as given: a converted copy would grow with n."""
 
-    def __init__(self, values: Any, arch: Architecture, *, name: str, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, values: Any, arch: Architecture, *, name: str, dtype: torch.dtype, device: torch.device, first_row: int = 0) -> None:
+        """first_row: the number of the first row in a larger set of inputs, for messages."""
         self._values = _as_tensor(values, name)
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self._first_row = dtype, device, first_row
         _check_shape(self._values, arch, name)
-        self.identities = np.empty(len(self), dtype="S16")
+        self.checksums = np.empty(len(self), dtype=np.uint64)
         for start, rows in self._chunks():
-            self._identify(start, rows, name)
+            self._check(start, rows, name)
 
     def __len__(self) -> int:
         return int(self._values.shape[0])
@@ -39,23 +41,48 @@ class Inputs:
         """Rows start..stop in the kernel's dtype, on its device."""
         return self._values[start:stop].to(device=self.device, dtype=self.dtype)
 
-    def _chunks(self) -> Iterator[tuple[int, Tensor]]:
+    def digests(self, numbers: NDArray[np.int64]) -> NDArray[np.bytes_]:
+        """A digest of each of some rows, in the kernel's dtype; 0.0 and -0.0 are one value."""
+        found = np.empty(len(numbers), dtype="S16")
+        for place, number in enumerate(numbers):
+            row = self._converted(int(number), int(number) + 1)
+            found[place] = hashlib.blake2b(row.tobytes(), digest_size=15).digest() + b"\x01"  # numpy strips trailing zero bytes
+        return found
+
+    def _chunks(self) -> Iterator[tuple[int, NDArray[Any]]]:
         row_bytes = max(1, int(np.prod(self.shape))) * self.dtype.itemsize
         step = max(1, _CHUNK_BYTES // row_bytes)
         for start in range(0, len(self), step):
-            yield start, self._values[start : start + step].to(device="cpu", dtype=self.dtype)
+            yield start, self._converted(start, start + step)
 
-    def _identify(self, start: int, rows: Tensor, name: str) -> None:
-        """Refuse values that are not finite, and note a digest of each row: equal rows have correlation exactly 1."""
-        finite = torch.isfinite(rows).flatten(1).all(dim=1)
-        if not bool(finite.all()):
-            row = start + int(torch.nonzero(~finite)[0])
+    def _converted(self, start: int, stop: int) -> NDArray[Any]:
+        rows: NDArray[Any] = self._values[start:stop].to(device="cpu", dtype=self.dtype).flatten(1).numpy()
+        return rows + 0.0  # turns -0.0 into 0.0
+
+    def _check(self, start: int, rows: NDArray[Any], name: str) -> None:
+        """Refuse values that are not finite, and note the sum of every row's bits."""
+        finite = np.isfinite(rows)
+        if not finite.all():
+            row = self._first_row + start + int(np.flatnonzero(~finite.all(axis=1))[0])
             raise SkipbenchError(
                 f"{name}: row {row} holds NaN or infinite values (in {self.dtype}); a kernel needs finite inputs: remove or impute them"
             )
-        for offset, row_values in enumerate((rows + 0.0).flatten(1).numpy()):  # + 0.0 turns -0.0 into 0.0
-            digest = hashlib.blake2b(row_values.tobytes(), digest_size=15).digest()
-            self.identities[start + offset] = digest + b"\x01"  # numpy strips trailing zero bytes
+        words = rows.view(np.uint32 if rows.itemsize == 4 else np.uint64)
+        self.checksums[start : start + len(rows)] = words.sum(axis=1, dtype=np.uint64)
+
+
+def identity_codes(x: Inputs, z: Inputs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A number for every row of x and of z, equal where the inputs are: (n,) and (m,). Equal inputs have correlation exactly 1.
+
+    Rows whose sums of bits differ are different; the others, few as a rule, are told apart by digests.
+    """
+    sides = (x,) if z is x else (x, z)
+    sums, codes, counts = np.unique(np.concatenate([side.checksums for side in sides]), return_inverse=True, return_counts=True)
+    shared = np.flatnonzero(counts[codes] > 1)
+    if len(shared):
+        digests = [x.digests(shared[shared < len(x)]), *(side.digests(shared[shared >= len(x)] - len(x)) for side in sides[1:])]
+        codes[shared] = len(sums) + np.unique(np.concatenate(digests), return_inverse=True)[1]
+    return codes[: len(x)], codes if z is x else codes[len(x) :]
 
 
 def _as_tensor(values: Any, name: str) -> Tensor:

@@ -49,12 +49,23 @@ def scaled(arch: Architecture, values: Tensor, dtype: torch.dtype, *, normalised
             result = result * _power(left_out.base, half)
     finished = result.to(dtype)
     if not bool(torch.isfinite(finished).all()):
-        raise SkipbenchError(
-            f"{arch.label}: kernel values leave the range of {dtype} at this depth; "
-            "use normalised=True (both matrices divided by (1 + alpha^2)^depth), "
-            'a smaller alpha such as "L^-0.5", or inputs of smaller norm'
-        )
+        raise out_of_range(arch, dtype)
     return finished
+
+
+def growth_factor(arch: Architecture, depth: int) -> float:
+    """(1 + α²)^depth of a residual network, infinite beyond float64; 1 for the others."""
+    left_out = growth(arch)
+    return _power(left_out.base, depth) if left_out.blocks else 1.0
+
+
+def out_of_range(arch: Architecture, dtype: torch.dtype) -> SkipbenchError:
+    """The refusal of kernel values that a dtype does not hold."""
+    return SkipbenchError(
+        f"{arch.label}: kernel values leave the range of {dtype} at this depth; "
+        "use normalised=True (both matrices divided by (1 + alpha^2)^depth), "
+        'a smaller alpha such as "L^-0.5", or inputs of smaller norm'
+    )
 
 
 def _power(base: float, exponent: int) -> float:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skipbench.architecture import Architecture, ConvolutionalArchitecture
 from skipbench.kernels.engines.assembly import Span, scaled, tiles, write_tile
 from skipbench.kernels.engines.convolutional import ConvolutionalTile
 from skipbench.kernels.engines.dense import DenseTile
-from skipbench.kernels.inputs import Inputs
+from skipbench.kernels.inputs import Inputs, identity_codes
 from skipbench.kernels.recursions import n_relus
 
 _TILE_SHARE = 16  # of the working memory for the inputs and variances of one tile; a block of its pairs takes another small share
@@ -37,8 +39,10 @@ def _matrices(arch: Architecture, x: Inputs, z: Inputs | None, *, normalised: bo
     nngp = torch.empty(len(x), len(other), dtype=x.dtype, device=x.device)
     ntk = torch.empty_like(nngp)
 
+    codes = identity_codes(x, other)
     for rows, columns in tiles(len(x), len(other), tile_side(arch, x, working_bytes), symmetric=z is None):
-        tile = _tile(arch, x, other, rows, columns, upper_only=z is None and rows == columns, working_bytes=working_bytes)
+        same = codes[0][rows.start : rows.stop, None] == codes[1][None, columns.start : columns.stop]
+        tile = _tile(arch, x, other, rows, columns, same, upper_only=z is None and rows == columns, working_bytes=working_bytes)
         for matrix, values in zip((nngp, ntk), tile.matrices(), strict=True):
             write_tile(matrix, rows, columns, scaled(arch, values, x.dtype, normalised=normalised), symmetric=z is None)
     return nngp, ntk
@@ -57,10 +61,9 @@ def tile_side(arch: Architecture, x: Inputs, working_bytes: int) -> int:
 
 
 def _tile(
-    arch: Architecture, x: Inputs, z: Inputs, rows: Span, columns: Span, *, upper_only: bool, working_bytes: int
+    arch: Architecture, x: Inputs, z: Inputs, rows: Span, columns: Span, equal: NDArray[np.bool_], *, upper_only: bool, working_bytes: int
 ) -> ConvolutionalTile | DenseTile:
     left, right = x.rows(rows.start, rows.stop), z.rows(columns.start, columns.stop)
-    equal = x.identities[rows.start : rows.stop, None] == z.identities[None, columns.start : columns.stop]
     same = torch.from_numpy(equal).to(x.device)
     if isinstance(arch, ConvolutionalArchitecture):
         return ConvolutionalTile(arch, left, right, same, upper_only=upper_only, gathered_bytes=working_bytes // _TILE_SHARE)

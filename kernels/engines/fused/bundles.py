@@ -1,15 +1,11 @@
-"""Which of the architectures that are asked for together can be computed in one pass, and which of their inputs are equal."""
+"""Which of the architectures that are asked for together can be computed in one pass."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from skipbench.architecture import Architecture, ConvolutionalArchitecture
-from skipbench.kernels.inputs import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +39,3 @@ def bundles(archs: Sequence[Architecture]) -> Iterator[Bundle]:
         chosen = [archs[number] for number in members]
         depths, readouts = sorted({arch.depth for arch in chosen}), sorted({readout_of(arch) for arch in chosen})
         yield Bundle(max(chosen, key=lambda arch: arch.depth), tuple(members), tuple(depths), tuple(readouts))
-
-
-def identity_codes(x: Inputs, z: Inputs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A number for every row of x and of z, equal where the inputs are: (n,) and (m,)."""
-    _, codes = np.unique(np.concatenate([x.identities, z.identities]), return_inverse=True)
-    return codes[: len(x)], codes[len(x) :]

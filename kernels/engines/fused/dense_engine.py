@@ -1,4 +1,8 @@
-"""Fully connected kernels on the CPU: one matrix product per tile, then all layers of its entries in the first-level cache."""
+"""Fully connected kernels on the CPU: the products of a block of pairs, then all their layers, in the caches of one thread.
+
+The product is not left to a library: its threads would wait actively for one another between our tasks, which made a call ten times as
+slow beside any other work, and its result would cross main memory once more.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipbench.architecture import Architecture, DenseMLP
-from skipbench.kernels.engines.assembly import Span
+from skipbench.kernels.engines.assembly import Span, growth_factor, tiles
 from skipbench.kernels.engines.fused.bundles import Bundle
-from skipbench.kernels.engines.fused.dense_loops import Columns, DenseSteps, dense_rows, dense_selves
+from skipbench.kernels.engines.fused.dense_loops import DenseSide, DenseSteps, DenseWork, dense_block, dense_selves, mirror_rows
 from skipbench.kernels.engines.fused.program import Program, program_of
 from skipbench.kernels.engines.fused.steps import steps_of
 from skipbench.kernels.engines.fused.threads import Threads
@@ -20,104 +24,106 @@ from skipbench.kernels.engines.fused.vectors import LANES, aligned_zeros
 from skipbench.kernels.inputs import Inputs
 from skipbench.kernels.recursions import growth
 
-_LARGEST_TILE = 512
+_LARGEST_TILE = 2048
 _BLOCK_GROUPS = 16  # of z at once: their fields, and the deviations of ten layers, fit the first-level cache
-_BLOCK_ROWS = 64
+_BLOCK_ROWS = 128  # their products take 128 KiB
+_GROUPS_PER_TASK = 8
+_MIRRORED_ROWS = 256
 
 
-class DenseTiles:
-    """One bundle of architectures on vectors of one length."""
+class DenseMatrices:
+    """The matrices of one bundle of architectures on vectors of one length."""
 
-    def __init__(self, bundle: Bundle, x: Inputs, z: Inputs, identities: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
-        self._x, self._z, self._identities = x, z, identities
+    def __init__(self, bundle: Bundle, x: Inputs, z: Inputs | None, identities: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
+        self._x, self._z, self._is_symmetric, self._identities = x, x if z is None else z, z is None, identities
         self._dtype = np.dtype(np.float32 if x.dtype.itemsize == 4 else np.float64)
-        self._lanes, self._depths = LANES[self._dtype], bundle.depths
+        self._lanes, self._dimension, self._bundle = LANES[self._dtype], x.shape[0], bundle
         self._program = program_of(bundle.deepest)
-        self._steps = dense_steps(bundle.deepest, self._program, bundle.depths, self._dtype)
-        self._threads = Threads(self._state)
-        self._kept: dict[tuple[int, Span], Columns] = {}
 
-    def side(self, working_bytes: int) -> int:
-        """Inputs along a tile: its product, its values and what belongs to its rows take half of the working memory."""
-        row_bytes = (2 * self._x.shape[0] + 4 * self._program.n_relus) * self._dtype.itemsize
-        entry_bytes = (1 + 4 * len(self._depths)) * self._dtype.itemsize
-        side = _LARGEST_TILE
-        while side > 1 and side * (row_bytes + side * entry_bytes) > working_bytes // 2:
-            side //= 2
-        return side
+    def compute(self, *, normalised: bool, working_bytes: int) -> tuple[NDArray[Any], NDArray[Any], bool]:
+        """NNGP and NTK, (depths, n, m) each, and whether all values are within the dtype's range."""
+        arch, depths = self._bundle.deepest, self._bundle.depths
+        steps = dense_steps(arch, self._program, depths, self._dimension, self._dtype, normalised=normalised)
+        threads = Threads(self._work)
+        nngp, ntk = (np.empty((len(depths), len(self._x), len(self._z)), dtype=self._dtype) for _ in range(2))
+        side = self._side(working_bytes)
+        for rows, columns in tiles(len(self._x), len(self._z), side, symmetric=self._is_symmetric):
+            x = self._prepared(steps, threads, 0, rows)
+            z = x if self._is_symmetric and rows == columns else self._prepared(steps, threads, 1, columns)
+            threads.run(self._tasks(steps, x, z, (rows, columns), nngp, ntk))
+        if self._is_symmetric:
+            for matrix in (*nngp, *ntk):
+                spans = range(0, len(matrix), _MIRRORED_ROWS)
+                threads.run(partial(_mirror, matrix, start, min(start + _MIRRORED_ROWS, len(matrix))) for start in spans)
+        return nngp, ntk, all(bool(work.is_finite[0]) for work in threads.workspaces)
 
-    def values(self, rows: Span, columns: Span, *, upper_only: bool) -> NDArray[Any]:
-        """(2, depths, rows, columns): NNGP and NTK values of a tile, growth left out; upper_only skips blocks below the diagonal."""
-        x, z = self._columns(self._x, 0, rows), self._columns(self._z, 1, columns)
-        width = z.scales.shape[1] * self._lanes
-        gram = aligned_zeros((len(rows), width), self._dtype)
-        left, right = self._x.rows(rows.start, rows.stop), self._z.rows(columns.start, columns.stop)
-        gram[:, : len(columns)] = (left @ right.T).div_(self._x.shape[0]).numpy()
-        x_scales = np.ascontiguousarray(
-            np.moveaxis(x.scales, 2, 3).reshape(len(x.scales), x.scales.shape[1] * self._lanes, 2)[:, : len(rows)]
-        )
-        found = aligned_zeros((2, len(self._depths), len(rows), width), self._dtype)
-        self._threads.run(self._tasks(gram, x, x_scales, z, found, upper_only=upper_only))
-        return found[..., : len(columns)]
+    def _side(self, working_bytes: int) -> int:
+        """Inputs along a tile: the inputs of both sides, in both layouts, and what belongs to them take half of the working memory."""
+        row_bytes = (6 * self._dimension + 6 * self._program.n_relus + 4 * len(self._bundle.depths)) * self._dtype.itemsize
+        return max(1, min(_LARGEST_TILE, working_bytes // 2 // row_bytes))
 
     def _tasks(
-        self, gram: NDArray[Any], x: Columns, x_scales: NDArray[Any], z: Columns, found: NDArray[Any], *, upper_only: bool
-    ) -> Iterator[Callable[[NDArray[Any]], None]]:
-        n, n_groups = found.shape[2], z.scales.shape[1]
+        self, steps: DenseSteps, x: DenseSide, z: DenseSide, tile: tuple[Span, Span], nngp: NDArray[Any], ntk: NDArray[Any]
+    ) -> Iterator[Callable[[DenseWork], None]]:
+        n, n_groups = len(x.rows), _even_groups(len(z.identities), self._lanes)
+        upper_only, corner = self._is_symmetric and tile[0] == tile[1], (tile[0].start, tile[1].start)
+        x_scales = np.ascontiguousarray(np.moveaxis(x.scales, 2, 3)).reshape(self._program.n_relus, x.scales.shape[1] * self._lanes, 2)
+        x_scales = np.ascontiguousarray(x_scales[:, :n])
         for group in range(0, n_groups, _BLOCK_GROUPS):
             columns = min(_BLOCK_GROUPS, n_groups - group)
             stop = min(n, (group + columns) * self._lanes) if upper_only else n
             for start in range(0, stop, _BLOCK_ROWS):
-                yield partial(self._rows, gram, x, x_scales, z, (start, min(start + _BLOCK_ROWS, stop)), (group, columns), found)
+                yield partial(_block, (steps, x, x_scales, z, start, min(start + _BLOCK_ROWS, stop), group, columns, corner), nngp, ntk)
 
-    def _rows(
-        self,
-        gram: NDArray[Any],
-        x: Columns,
-        x_scales: NDArray[Any],
-        z: Columns,
-        rows: tuple[int, int],
-        groups: tuple[int, int],
-        found: NDArray[Any],
-        state: NDArray[Any],
-    ) -> None:
-        dense_rows(self._steps, gram, x, x_scales, z, *rows, *groups, state, found[0], found[1])
+    def _prepared(self, steps: DenseSteps, threads: Threads[DenseWork], which: int, span: Span) -> DenseSide:
+        """Both layouts of a span of inputs, deviations of every layer, and the values of each input with itself."""
+        rows = np.ascontiguousarray((self._x, self._z)[which].rows(span.start, span.stop).numpy())
+        groups = _even_groups(len(span), self._lanes)
+        packed = aligned_zeros(groups * self._dimension * self._lanes, self._dtype)
+        scales = aligned_zeros((self._program.n_relus * groups + 1) * 2 * self._lanes, self._dtype)  # one more: see `_relu_pass`
+        values = np.zeros((len(self._bundle.depths), 2, len(span)), dtype=self._dtype)
+        layers = scales[: -2 * self._lanes].reshape(self._program.n_relus, groups, 2, self._lanes)
+        side = DenseSide(rows, packed, layers, values, self._identities[which][span.start : span.stop])
+        spans = range(0, groups, _GROUPS_PER_TASK)
+        threads.run(partial(_selves, steps, side, start, min(start + _GROUPS_PER_TASK, groups), groups) for start in spans)
+        return side
 
-    def _columns(self, inputs: Inputs, which: int, span: Span) -> Columns:
-        """Deviations of every layer, and the values of each input with itself; kept while tiles go along a row of the matrix."""
-        key = (which if self._x is not self._z else 0, span)
-        if key not in self._kept:
-            if len(self._kept) > 1:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = self._prepared(inputs, self._identities[which][span.start : span.stop], span)
-        return self._kept[key]
-
-    def _prepared(self, inputs: Inputs, identities: NDArray[np.int64], span: Span) -> Columns:
-        groups = -(-len(span) // self._lanes)
-        squares = aligned_zeros(groups * self._lanes, self._dtype)
-        given = inputs.rows(span.start, span.stop)
-        squares[: len(span)] = given.square().sum(dim=1).div_(inputs.shape[0]).numpy()
-        scales = aligned_zeros((self._program.n_relus * groups * 2 * self._lanes + 2 * self._lanes,), self._dtype)
-        nngp, ntk = (aligned_zeros((len(self._depths), groups * self._lanes), self._dtype) for _ in range(2))
-        dense_selves(self._steps, squares, scales, nngp, ntk, self._state(groups))
-        inner = scales[: -2 * self._lanes].reshape(self._program.n_relus, groups, 2, self._lanes)
-        return Columns(inner, np.stack([nngp, ntk], axis=1), identities)
-
-    def _state(self, groups: int = _BLOCK_GROUPS) -> NDArray[Any]:
-        """G and U of both field pairs, with room for one group more (see `_relu_pass`)."""
-        return aligned_zeros(2 * (groups + 1) * 2 * self._lanes, self._dtype)
+    def _work(self) -> DenseWork:
+        """G and U of both field pairs with room for a group more (see `_relu_pass`), and products with room for two vectors."""
+        state = aligned_zeros(2 * (_BLOCK_GROUPS + 1) * 2 * self._lanes, self._dtype)
+        gram = aligned_zeros((_BLOCK_ROWS + 3) * _BLOCK_GROUPS * self._lanes + 2 * self._lanes, self._dtype)
+        return DenseWork(state, gram, np.ones(1, dtype=np.bool_))
 
 
-def dense_steps(arch: Architecture, program: Program, depths: tuple[int, ...], dtype: np.dtype[Any]) -> DenseSteps:
+def _even_groups(n: int, lanes: int) -> int:
+    return 2 * -(-n // (2 * lanes))
+
+
+def _block(arguments: tuple[Any, ...], nngp: NDArray[Any], ntk: NDArray[Any], work: DenseWork) -> None:
+    dense_block(*arguments, work, nngp, ntk)
+
+
+def _selves(steps: DenseSteps, side: DenseSide, start: int, stop: int, groups: int, work: DenseWork) -> None:
+    for group in range(start, stop):
+        dense_selves(steps, side, group, groups, work)
+
+
+def _mirror(matrix: NDArray[Any], start: int, stop: int, work: DenseWork) -> None:
+    mirror_rows(matrix, start, stop)
+
+
+def dense_steps(
+    arch: Architecture, program: Program, depths: tuple[int, ...], dimension: int, dtype: np.dtype[Any], *, normalised: bool
+) -> DenseSteps:
     """The passes as numbers; what the state holds besides a kernel is its bias, b² / (1 + α²)^depth, and factors of two."""
-    steps = steps_of(program, depths, 1, 1, dtype)
+    steps = steps_of(program, depths, 1, dimension, dtype)
     outputs = np.array([depths.index(each.depth) if each.depth in depths else -1 for each in program.passes])
     doubled = 1.0 if isinstance(arch, DenseMLP) else program.passes[0].post.gain
-    n_relus = getattr(arch, "branch_depth", 2) - 1
-    tangent_doubled = 2.0 if n_relus > 1 else 1.0
-    base, bias = growth(arch).base, getattr(arch, "bias", 0.0) ** 2
-    reading = [
-        (1 / doubled, -bias / base**each.depth, 1 / tangent_doubled, -bias / base**each.depth, program.nngp_share)
-        for each in program.passes
-    ]
-    return DenseSteps(steps.codes, steps.numbers, outputs, np.array(reading, dtype=dtype))
+    tangent_doubled = 2.0 if getattr(arch, "branch_depth", 2) > 2 else 1.0
+    reading = []
+    for each in program.passes:
+        grown = 1.0 if normalised else growth_factor(arch, each.depth)
+        bias = getattr(arch, "bias", 0.0) ** 2 / growth(arch).base ** each.depth
+        reading.append((grown / doubled, -bias * grown, grown / tangent_doubled, -bias * grown, program.nngp_share))
+    with np.errstate(over="ignore"):
+        return DenseSteps(steps.codes, steps.numbers, outputs, np.array(reading, dtype=dtype), steps.scale)

@@ -20,25 +20,43 @@ from skipbench.kernels.engines.fused.sources import SOURCES
 from skipbench.kernels.engines.fused.vectors import broadcast, fma, inverse_or_zero, lanes_of, load, pointer, sqrt, store
 
 
+PRODUCT_TERMS = 256
+
+
 class DenseSteps(NamedTuple):
     """A program as arrays: codes and numbers as in `field_loops.Steps`, and how to read a depth off the state.
 
-    numbers: (passes, 8). outputs: (passes,), the output that the state holds after a pass, −1 for none. reading: (passes, 5): g, β and
-    u, β' as factor and summand (nngp = factor G + summand), then share.
+    outputs: (passes,), the output that the state holds after a pass, −1 for none. reading: (passes, 5): factor and summand of nngp, of S
+    (nngp = factor G + summand), then share. scale: (1,), 1 / d.
     """
 
     codes: Any
     numbers: Any
     outputs: Any
     reading: Any
+    scale: Any
 
 
-class Columns(NamedTuple):
-    """One side: scales [ReLU][group][√a, 1/√a][lane], values (outputs, 2, n) of each input with itself, identities (n,)."""
+class DenseSide(NamedTuple):
+    """Prepared inputs of a tile.
 
+    rows: (n, d). packed: [group][d][lane]. scales: [ReLU][group][√a, 1/√a][lane]. values: (outputs, 2, n), each input with itself.
+    identities: (n,).
+    """
+
+    rows: Any
+    packed: Any
     scales: Any
     values: Any
     identities: Any
+
+
+class DenseWork(NamedTuple):
+    """What one thread writes into: G and U of both field pairs, and products [row][group][lane]. is_finite: (1,) booleans."""
+
+    state: Any
+    gram: Any
+    is_finite: Any
 
 
 @njit  # type: ignore[untyped-decorator]
@@ -89,133 +107,211 @@ def _linear_pass(numbers: Any, first: int, state: Any, source: int, target: int,
 
 
 @njit  # type: ignore[untyped-decorator]
-def _begin(numbers: Any, gram: Any, at: int, state: Any, columns: int) -> None:
+def _begin(numbers: Any, scale: Any, gram: Any, at: int, state: Any, columns: int) -> None:
     """The first pass: E = F = <x, z> / d."""
     lanes = lanes_of(state)
     for column in range(columns):
-        value = load(gram, at + column * lanes)
+        value = load(gram, at + column * lanes) * broadcast(scale)
         _update(numbers, 0, state, 2 * column * lanes, value, value)
 
 
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _two(row: Any, at: int, left: Any, right: Any, sums: Any) -> Any:
+    """Add one term of an x with two vectors of z to its two sums."""
+    value = broadcast(row[at])
+    return fma(value, left, sums[0]), fma(value, right, sums[1])
+
+
 @njit  # type: ignore[untyped-decorator]
-def _read(reading: Any, number: int, state: Any, columns: int, nngp: Any, ntk: Any, at: int) -> None:
-    lanes = lanes_of(state)
-    first = 5 * number
+def _multiply(steps: DenseSteps, x: Any, start: int, stop: int, z: Any, group: int, columns: int, gram: Any) -> None:
+    """gram[row][column][lane] += <x, z>: four x and two vectors of z at a time, eight sums in registers, 6 loads for 8 multiply-adds.
+
+    columns is even. The sums of every `PRODUCT_TERMS` terms are added to the others: shorter chains of additions lose fewer digits.
+    """
+    lanes, dimension, width = lanes_of(gram), x.shape[1], columns * lanes_of(gram)
+    rows, packed, zero = pointer(x), pointer(z), broadcast(steps.scale[0]) - broadcast(steps.scale[0])
+    for begin in range(0, dimension, PRODUCT_TERMS):
+        end = min(begin + PRODUCT_TERMS, dimension)
+        for column in range(0, columns, 2):
+            left, right = (group + column) * dimension * lanes, (group + column + 1) * dimension * lanes
+            for row in range(start, stop, 4):
+                at0, at1 = row * dimension, min(row + 1, stop - 1) * dimension
+                at2, at3 = min(row + 2, stop - 1) * dimension, min(row + 3, stop - 1) * dimension
+                sums0 = sums1 = sums2 = sums3 = (zero, zero)
+                for term in range(begin, end):
+                    first, second = load(packed, left + term * lanes), load(packed, right + term * lanes)
+                    sums0 = _two(rows, at0 + term, first, second, sums0)
+                    sums1 = _two(rows, at1 + term, first, second, sums1)
+                    sums2 = _two(rows, at2 + term, first, second, sums2)
+                    sums3 = _two(rows, at3 + term, first, second, sums3)
+                place = (row - start) * width + column * lanes
+                for offset, sums in ((0, sums0), (1, sums1), (2, sums2), (3, sums3)):
+                    at = place + offset * width
+                    store(gram, at, sums[0] if begin == 0 else load(gram, at) + sums[0])
+                    store(gram, at + lanes, sums[1] if begin == 0 else load(gram, at + lanes) + sums[1])
+
+
+@njit  # type: ignore[untyped-decorator]
+def _read(reading: Any, number: int, state: Any, column: int) -> Any:
+    """nngp and ntk of a vector of pairs."""
+    lanes, first, place = lanes_of(state), 5 * number, 2 * column * lanes_of(state)
+    post = fma(broadcast(reading[first]), load(state, place), broadcast(reading[first + 1]))
+    both = fma(broadcast(reading[first + 2]), load(state, place + lanes), broadcast(reading[first + 3]))
+    return post, fma(broadcast(reading[first + 4]), post, both)
+
+
+@njit  # type: ignore[untyped-decorator]
+def _write(steps: DenseSteps, number: int, columns: int, work: DenseWork, nngp: Any, ntk: Any, row: int, first: int, m: int) -> None:
+    """Put the values that the state holds into row `row` of an output, from column `first` on; those beyond column m are dropped."""
+    state, gram, lanes, reading = pointer(work.state), pointer(work.gram), lanes_of(pointer(work.state)), pointer(steps.reading)
+    output, spare = steps.outputs[number], work.gram.size - 2 * lanes_of(pointer(work.state))
+    place = (output * nngp.shape[1] + row) * nngp.shape[2]
+    check = broadcast(steps.scale[0]) - broadcast(steps.scale[0])
     for column in range(columns):
-        place, out = 2 * column * lanes, at + column * lanes
-        post = fma(broadcast(reading[first]), load(state, place), broadcast(reading[first + 1]))
-        both = fma(broadcast(reading[first + 2]), load(state, place + lanes), broadcast(reading[first + 3]))
-        store(nngp, out, post)
-        store(ntk, out, fma(broadcast(reading[first + 4]), post, both))
+        post, both = _read(reading, number, state, column)
+        check = check + (post - post) + (both - both)  # 0, or NaN where one of them is not finite
+        at = first + column * lanes
+        if at + lanes <= m:
+            store(pointer(nngp), place + at, post)
+            store(pointer(ntk), place + at, both)
+        else:
+            store(gram, spare, post)
+            store(gram, spare + lanes, both)
+            for lane in range(max(0, m - at)):
+                nngp[output, row, at + lane] = work.gram[spare + lane]
+                ntk[output, row, at + lane] = work.gram[spare + lanes + lane]
+    store(gram, spare, check)
+    for lane in range(lanes):
+        if work.gram[spare + lane] != 0:
+            work.is_finite[0] = False
+
+
+@njit  # type: ignore[untyped-decorator]
+def _layers(
+    steps: DenseSteps,
+    x_scales: Any,
+    rows: int,
+    row: int,
+    gram_at: int,
+    z_scales: Any,
+    groups: int,
+    group: int,
+    columns: int,
+    work: DenseWork,
+    target: Any,
+) -> None:
+    """All passes for one x and the groups group..group + columns of z; what a depth gives goes to target: (nngp, ntk, row, column, m)."""
+    codes, numbers, lanes, state = pointer(steps.codes), pointer(steps.numbers), lanes_of(pointer(work.state)), pointer(work.state)
+    relu, pair = 0, work.state.size // 2  # the fields of a branch begin there
+    nngp, ntk, out_row, first, m = target
+    for number in range(steps.codes.shape[0]):
+        dual, source, into = codes[CODES * number], codes[CODES * number + 1] * pair, codes[CODES * number + 2] * pair
+        if number == 0:
+            _begin(numbers, steps.scale[0], pointer(work.gram), gram_at, state, columns)
+        elif dual == RELU:
+            at_x, at_z = 2 * (relu * rows + row), 2 * (relu * groups + group) * lanes
+            _relu_pass(numbers, NUMBERS * number, state, source, into, pointer(x_scales), at_x, pointer(z_scales), at_z, columns)
+            relu += 1
+        else:
+            _linear_pass(numbers, NUMBERS * number, state, source, into, columns)
+        if steps.outputs[number] >= 0:
+            _write(steps, number, columns, work, nngp, ntk, out_row, first, m)
 
 
 @njit  # type: ignore[untyped-decorator]
 def _block(
     steps: DenseSteps,
-    gram: Any,
+    x: DenseSide,
     x_scales: Any,
-    z_scales: Any,
-    row: int,
-    rows: int,
-    group: int,
-    groups: int,
-    columns: int,
-    state: Any,
-    nngp: Any,
-    ntk: Any,
-) -> None:
-    """One x against the groups group..group + columns of z. gram, and each output of nngp and ntk: (rows, groups · lanes)."""
-    codes, numbers, reading, lanes = pointer(steps.codes), pointer(steps.numbers), pointer(steps.reading), lanes_of(pointer(state))
-    here, relu, at = pointer(state), 0, (row * groups + group) * lanes
-    pair = state.size // 2  # the fields of a branch begin here
-    for number in range(steps.codes.shape[0]):
-        dual, source, target = codes[CODES * number], codes[CODES * number + 1] * pair, codes[CODES * number + 2] * pair
-        if number == 0:
-            _begin(numbers, pointer(gram), at, here, columns)
-        elif dual == RELU:
-            z_at = 2 * (relu * groups + group) * lanes
-            _relu_pass(
-                numbers,
-                NUMBERS * number,
-                here,
-                source,
-                target,
-                pointer(x_scales),
-                2 * (relu * rows + row),
-                pointer(z_scales),
-                z_at,
-                columns,
-            )
-            relu += 1
-        else:
-            _linear_pass(numbers, NUMBERS * number, here, source, target, columns)
-        if steps.outputs[number] >= 0:
-            out = steps.outputs[number] * rows * groups * lanes + at
-            _read(reading, number, here, columns, pointer(nngp), pointer(ntk), out)
-
-
-@njit  # type: ignore[untyped-decorator]
-def _rows(
-    steps: DenseSteps,
-    gram: Any,
-    x: Columns,
-    x_scales: Any,
-    z: Columns,
+    z: DenseSide,
     start: int,
     stop: int,
     group: int,
     columns: int,
-    state: Any,
+    corner: Any,
+    work: DenseWork,
     nngp: Any,
     ntk: Any,
 ) -> None:
-    lanes, rows, groups = lanes_of(pointer(state)), nngp.shape[1], nngp.shape[2] // lanes_of(pointer(state))
+    lanes, rows, n, m = lanes_of(pointer(work.state)), x.rows.shape[0], nngp.shape[1], corner[1] + z.identities.size
+    groups = z.packed.size // (lanes * max(1, x.rows.shape[1]))
+    _multiply(steps, x.rows, start, stop, z.packed, group, columns, pointer(work.gram))
     for row in range(start, stop):
-        _block(steps, gram, x_scales, z.scales, row, rows, group, groups, columns, state, nngp, ntk)
+        target = nngp, ntk, corner[0] + row, corner[1] + group * lanes, m
+        _layers(steps, x_scales, rows, row, (row - start) * columns * lanes, z.scales, groups, group, columns, work, target)
         for column in range(group * lanes, min((group + columns) * lanes, z.identities.size)):
             if z.identities[column] == x.identities[row]:
                 for output in range(nngp.shape[0]):
-                    nngp[output, row, column] = z.values[output, 0, column]
-                    ntk[output, row, column] = z.values[output, 1, column]
+                    nngp[output, corner[0] + row, corner[1] + column] = z.values[output, 0, column]
+                    ntk[output, corner[0] + row, corner[1] + column] = z.values[output, 1, column]
 
 
 @njit  # type: ignore[untyped-decorator]
-def _selves(steps: DenseSteps, squares: Any, scales: Any, nngp: Any, ntk: Any, state: Any) -> None:
-    """Every input with itself: all passes over all groups, r = 1; the deviations of each ReLU are noted."""
-    here, lanes = pointer(state), lanes_of(pointer(state))
-    columns, pair, relu = squares.size // lanes, state.size // 2, 0
+def _selves(steps: DenseSteps, side: DenseSide, group: int, groups: int, work: DenseWork) -> None:
+    """Put the inputs of a group into the lanes; all passes for each with itself, r = 1; the deviations of each ReLU are noted."""
+    state, numbers, lanes, dimension = pointer(work.state), pointer(steps.numbers), lanes_of(pointer(work.state)), side.rows.shape[1]
+    packed, n, pair, relu = pointer(side.packed), side.rows.shape[0], work.state.size // 2, 0
+    for lane in range(min(lanes, n - group * lanes)):
+        for term in range(dimension):
+            side.packed[(group * dimension + term) * lanes + lane] = side.rows[group * lanes + lane, term]
+    total = broadcast(steps.scale[0]) - broadcast(steps.scale[0])
+    for begin in range(0, dimension, PRODUCT_TERMS):
+        part = broadcast(steps.scale[0]) - broadcast(steps.scale[0])
+        for term in range(begin, min(begin + PRODUCT_TERMS, dimension)):
+            value = load(packed, (group * dimension + term) * lanes)
+            part = fma(value, value, part)
+        total = total + part
+    store(pointer(work.gram), 0, total)
     for number in range(steps.codes.shape[0]):
-        source, target = steps.codes[number, 1] * pair, steps.codes[number, 2] * pair
+        source, into = steps.codes[number, 1] * pair, steps.codes[number, 2] * pair
         if number == 0:
-            _begin(pointer(steps.numbers), pointer(squares), 0, here, columns)
+            _begin(numbers, steps.scale[0], pointer(work.gram), 0, state, 1)
             continue
         if steps.codes[number, 0] == RELU:
-            for column in range(columns):
-                at = 2 * (relu * columns + column) * lanes
-                deviation = sqrt(load(here, source + 2 * column * lanes))
-                store(pointer(scales), at, deviation)
-                store(pointer(scales), at + lanes, inverse_or_zero(deviation))
+            at = 2 * (relu * groups + group) * lanes
+            deviation = sqrt(load(state, source))
+            store(pointer(side.scales), at, deviation)
+            store(pointer(side.scales), at + lanes, inverse_or_zero(deviation))
             relu += 1
-        _linear_pass(pointer(steps.numbers), NUMBERS * number, here, source, target, columns)
+        _linear_pass(numbers, NUMBERS * number, state, source, into, 1)
         if steps.outputs[number] >= 0:
-            _read(pointer(steps.reading), number, here, columns, pointer(nngp), pointer(ntk), steps.outputs[number] * squares.size)
+            post, both = _read(pointer(steps.reading), number, state, 0)
+            store(pointer(work.gram), 0, post)
+            store(pointer(work.gram), lanes, both)
+            for lane in range(min(lanes, n - group * lanes)):
+                side.values[steps.outputs[number], 0, group * lanes + lane] = work.gram[lane]
+                side.values[steps.outputs[number], 1, group * lanes + lane] = work.gram[lanes + lane]
 
 
-def _entries(sources: str) -> tuple[Any, Any]:
+@njit  # type: ignore[untyped-decorator]
+def _mirror(matrix: Any, start: int, stop: int) -> None:
+    for begin in range(0, stop, 16):
+        for row in range(start, stop):
+            for column in range(begin, min(begin + 16, row)):
+                matrix[row, column] = matrix[column, row]
+
+
+def _entries(sources: str) -> tuple[Any, Any, Any]:
     """The functions that Python calls, cached on disk. See `sources`."""
 
     @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-    def dense_rows(steps, gram, x, x_scales, z, start, stop, group, columns, state, nngp, ntk):  # type: ignore[no-untyped-def]
+    def dense_block(steps, x, x_scales, z, start, stop, group, columns, corner, work, nngp, ntk):  # type: ignore[no-untyped-def]
         if len(sources) > 0:
-            _rows(steps, gram, x, x_scales, z, start, stop, group, columns, state, nngp, ntk)
+            _block(steps, x, x_scales, z, start, stop, group, columns, corner, work, nngp, ntk)
 
     @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-    def dense_selves(steps, squares, scales, nngp, ntk, state):  # type: ignore[no-untyped-def]
+    def dense_selves(steps, side, group, groups, work):  # type: ignore[no-untyped-def]
         if len(sources) > 0:
-            _selves(steps, squares, scales, nngp, ntk, state)
+            _selves(steps, side, group, groups, work)
 
-    return dense_rows, dense_selves
+    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+    def mirror_rows(matrix, start, stop):  # type: ignore[no-untyped-def]
+        if len(sources) > 0:
+            _mirror(matrix, start, stop)
+
+    return dense_block, dense_selves, mirror_rows
 
 
-# dense_rows: kernel values of the inputs start..stop of x with some groups of z. dense_selves: the same of every input with itself.
-dense_rows, dense_selves = _entries(SOURCES)
+# dense_block: kernel values of the inputs start..stop of x with some groups of z, written into the matrices nngp and ntk (outputs, n, m)
+# from corner (row, column) on. dense_selves: prepare one group. mirror_rows: the rows start..stop left of the diagonal, from above it.
+dense_block, dense_selves, mirror_rows = _entries(SOURCES)

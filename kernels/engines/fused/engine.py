@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipbench.architecture import Architecture
-from skipbench.kernels.engines.assembly import Span, scaled, tiles, write_tile
-from skipbench.kernels.engines.fused.bundles import Bundle, bundles, identity_codes
-from skipbench.kernels.inputs import Inputs
+from skipbench.kernels.engines.assembly import Span, growth_factor, out_of_range, tiles
+from skipbench.kernels.engines.fused.bundles import Bundle, bundles
+from skipbench.kernels.inputs import Inputs, identity_codes
 
 
 def fused_matrices(
@@ -25,31 +25,57 @@ def fused_matrices(
 
         return triton_matrices(archs, x, z, normalised=normalised, working_bytes=working_bytes)
     other = x if z is None else z
-    found = [tuple(torch.empty(len(x), len(other), dtype=x.dtype) for _ in range(2)) for _ in archs]
+    found: list[tuple[Tensor, Tensor] | None] = [None] * len(archs)
     identities = identity_codes(x, other)
     for bundle in bundles(archs):
-        tile_of = _tiles_of(bundle, x, other, identities)
-        for rows, columns in tiles(len(x), len(other), tile_of.side(working_bytes), symmetric=z is None):
-            values = torch.from_numpy(tile_of.values(rows, columns, upper_only=z is None and rows == columns))
-            for number in bundle.members:
-                depth, readout = bundle.output_of(archs[number])
-                for matrix, part in zip(found[number], values[:, readout * len(bundle.depths) + depth], strict=True):
-                    finished = scaled(archs[number], part, x.dtype, normalised=normalised)
-                    write_tile(matrix, rows, columns, finished, symmetric=z is None)
-    return [(nngp, ntk) for nngp, ntk in found]
+        compute = _convolutional if bundle.deepest.is_convolutional else _dense
+        nngp, ntk = compute(bundle, x, z, identities, normalised=normalised, working_bytes=working_bytes)
+        for number in bundle.members:
+            depth, readout = bundle.output_of(archs[number])
+            output = readout * len(bundle.depths) + depth
+            found[number] = torch.from_numpy(nngp[output]), torch.from_numpy(ntk[output])
+    return [pair for pair in found if pair is not None]
 
 
-class _Tiles(Protocol):
-    def side(self, working_bytes: int) -> int: ...
-
-    def values(self, rows: Span, columns: Span, *, upper_only: bool) -> NDArray[np.float64]: ...
+Identities = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def _tiles_of(bundle: Bundle, x: Inputs, z: Inputs, identities: tuple[NDArray[np.int64], NDArray[np.int64]]) -> _Tiles:
-    if bundle.deepest.is_convolutional:
-        from skipbench.kernels.engines.fused.convolutional_engine import ConvolutionalTiles
+def _dense(
+    bundle: Bundle, x: Inputs, z: Inputs | None, identities: Identities, *, normalised: bool, working_bytes: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    from skipbench.kernels.engines.fused.dense_engine import DenseMatrices
 
-        return ConvolutionalTiles(bundle, x, z, identities)
-    from skipbench.kernels.engines.fused.dense_engine import DenseTiles
+    nngp, ntk, is_finite = DenseMatrices(bundle, x, z, identities).compute(normalised=normalised, working_bytes=working_bytes)
+    if not is_finite:
+        raise out_of_range(bundle.deepest, x.dtype)
+    return nngp, ntk
 
-    return DenseTiles(bundle, x, z, identities)
+
+def _convolutional(
+    bundle: Bundle, x: Inputs, z: Inputs | None, identities: Identities, *, normalised: bool, working_bytes: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    from skipbench.kernels.engines.fused.convolutional_engine import ConvolutionalTiles
+
+    other = x if z is None else z
+    tile_of = ConvolutionalTiles(bundle, x, other, identities)
+    n_outputs, dtype = len(bundle.depths) * len(bundle.readouts), np.float32 if x.dtype == torch.float32 else np.float64
+    found = np.empty((2, n_outputs, len(x), len(other)), dtype=dtype)
+    grown = np.array([1.0 if normalised else growth_factor(bundle.deepest, depth) for depth in bundle.depths] * len(bundle.readouts))
+    for rows, columns in tiles(len(x), len(other), tile_of.side(working_bytes), symmetric=z is None):
+        values = tile_of.values(rows, columns, upper_only=z is None and rows == columns)
+        with np.errstate(over="ignore", invalid="ignore"):
+            finished = (values * grown[:, None, None]).astype(dtype)
+        if not np.isfinite(finished).all():
+            raise out_of_range(bundle.deepest, x.dtype)
+        _write(found, rows, columns, finished, symmetric=z is None)
+    return found[0], found[1]
+
+
+def _write(found: NDArray[Any], rows: Span, columns: Span, values: NDArray[Any], *, symmetric: bool) -> None:
+    """Put a tile of every matrix in its place, and its mirror image: from the upper triangle alone on the diagonal."""
+    here, mirrored = (slice(span.start, span.stop) for span in (rows, columns))
+    if symmetric and rows == columns:
+        values = np.triu(values) + np.swapaxes(np.triu(values, 1), 2, 3)
+    found[:, :, here, mirrored] = values
+    if symmetric and rows != columns:
+        found[:, :, mirrored, here] = np.swapaxes(values, 2, 3)

@@ -17,9 +17,10 @@ class Threads(Generic[Work]):
 
     def __init__(self, make_workspace: Callable[[], Work]) -> None:
         self.count = torch.get_num_threads()
+        self.workspaces = [make_workspace() for _ in range(self.count)]
         self._free: SimpleQueue[Work] = SimpleQueue()
-        for _ in range(self.count):
-            self._free.put(make_workspace())
+        for workspace in self.workspaces:
+            self._free.put(workspace)
 
     def run(self, tasks: Iterable[Callable[[Work], None]]) -> None:
         """Run all tasks, in any order; the first exception is raised when all have ended."""

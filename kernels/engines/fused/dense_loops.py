@@ -19,8 +19,7 @@ from skipbench.kernels.engines.fused.relu import relu_finish, relu_start
 from skipbench.kernels.engines.fused.sources import SOURCES
 from skipbench.kernels.engines.fused.vectors import broadcast, fma, inverse_or_zero, lanes_of, load, pointer, sqrt, store
 
-
-PRODUCT_TERMS = 256
+PRODUCT_TERMS = 64
 
 
 class DenseSteps(NamedTuple):
@@ -233,7 +232,7 @@ def _block(
     nngp: Any,
     ntk: Any,
 ) -> None:
-    lanes, rows, n, m = lanes_of(pointer(work.state)), x.rows.shape[0], nngp.shape[1], corner[1] + z.identities.size
+    lanes, rows, m = lanes_of(pointer(work.state)), x.rows.shape[0], corner[1] + z.identities.size
     groups = z.packed.size // (lanes * max(1, x.rows.shape[1]))
     _multiply(steps, x.rows, start, stop, z.packed, group, columns, pointer(work.gram))
     for row in range(start, stop):

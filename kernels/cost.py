@@ -9,13 +9,13 @@ from functools import lru_cache
 import torch
 
 from skipbench.architecture import Architecture
-from skipbench.kernels.kernel_matrices import kernel_matrices
+from skipbench.kernels.kernel_matrices import Engine, kernel_matrices
 
-_CALIBRATION_SECONDS = 0.1
-_LONGEST_SECONDS = 2.0
-_GROWTH = 1.3
-_FIRST_INPUTS = {True: 4, False: 64}
-_LARGEST_CALIBRATION = {True: 64, False: 1024}
+CALIBRATION_SECONDS = 0.5
+_COLUMNS = {True: 16, False: 512}  # inputs z: images fill the lanes of a vector, or vectors a block
+_FIRST_ROWS, _LARGEST_ROWS = {True: 2, False: 64}, {True: 512, False: 2048}
+_DIAGONAL = {True: 15, False: 192}  # entries of a row beyond the triangle, computed in vain
+_SETTLED = 1.1  # a rate that grows by less from one size to twice that size
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +27,49 @@ class KernelCost:
 
 
 def kernel_cost(
-    arch: Architecture, input_shape: tuple[int, ...], n: int, m: int | None = None, *, dtype: torch.dtype = torch.float64
+    arch: Architecture,
+    input_shape: tuple[int, ...],
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
+    engine: Engine = "auto",
 ) -> KernelCost:
     """Cost of a Gram matrix of n inputs (m None: each pair once) or of an n × m kernel matrix, on the CPU with torch's current threads."""
-    pairs = n * (n + 1) / 2 if m is None else n * m
+    pairs = n * min(n, (n + 1 + _DIAGONAL[arch.is_convolutional]) / 2) if m is None else n * m
     entries = n * (n if m is None else m)
-    return KernelCost(pairs / pairs_per_second(arch, input_shape, dtype), 2 * entries * dtype.itemsize)
+    rate = pairs_per_second(arch, input_shape, dtype, engine)
+    return KernelCost(pairs / rate, 2 * entries * dtype.itemsize)
 
 
 @lru_cache(maxsize=256)
-def pairs_per_second(arch: Architecture, input_shape: tuple[int, ...], dtype: torch.dtype) -> float:
-    """Pairs of inputs a second, measured on random inputs: twice as many each time until the rate no longer grows.
+def pairs_per_second(arch: Architecture, input_shape: tuple[int, ...], dtype: torch.dtype, engine: Engine = "auto") -> float:
+    """Pairs of inputs a second, measured in about half a second on random inputs, compilation apart.
 
-    A few pairs do not fill a block, so that calls, not arithmetic, would be measured.
+    The number of inputs x is doubled until the rate no longer grows: a few fill neither threads nor caches, so that calls, not
+    arithmetic, would be measured. Where even the smallest call takes longer than half a second, it is the measurement.
     """
     generator = torch.Generator().manual_seed(0)
-    n, rate = _FIRST_INPUTS[arch.is_convolutional], 0.0
+    z = torch.randn(_COLUMNS[arch.is_convolutional], *input_shape, generator=generator)
+    rows, best = _FIRST_ROWS[arch.is_convolutional], 0.0
+    kernel_matrices(arch, z[:1], dtype=dtype, engine=engine)  # compiles what no cache holds
+    begin = time.perf_counter()
     while True:
-        x = torch.randn(n, *input_shape, generator=generator)
+        x = torch.randn(rows, *input_shape, generator=generator)
+        seconds = _fastest(arch, x, z, dtype, engine, begin + CALIBRATION_SECONDS)
+        before, best = best, max(best, rows * len(z) / seconds)
+        spent = time.perf_counter() - begin
+        has_settled = best < _SETTLED * before and spent > CALIBRATION_SECONDS / 4
+        if has_settled or spent + 2 * seconds > CALIBRATION_SECONDS or rows >= _LARGEST_ROWS[arch.is_convolutional]:
+            return best
+        rows *= 2
+
+
+def _fastest(arch: Architecture, x: torch.Tensor, z: torch.Tensor, dtype: torch.dtype, engine: Engine, deadline: float) -> float:
+    """Seconds of the fastest of at most three calls before the deadline: other work on the machine only ever adds."""
+    seconds: list[float] = []
+    while not seconds or (len(seconds) < 3 and time.perf_counter() + seconds[-1] < deadline):
         start = time.perf_counter()
-        kernel_matrices(arch, x, dtype=dtype)
-        seconds = time.perf_counter() - start
-        before, rate = rate, n * (n + 1) / 2 / seconds
-        has_settled = seconds > _CALIBRATION_SECONDS and rate < _GROWTH * before
-        if has_settled or seconds > _LONGEST_SECONDS or n >= _LARGEST_CALIBRATION[arch.is_convolutional]:
-            return rate
-        n *= 2
+        kernel_matrices(arch, x, z, dtype=dtype, engine=engine)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -73,13 +73,15 @@ def variants(arch: Architecture, depths: Sequence[int] | None, readouts: Sequenc
             raise SkipbenchError(f"{name}={shown(values)}, but it lists what is computed together: give a list of at least one, or None")
     if readouts is not None and not isinstance(arch, ConvolutionalArchitecture):
         raise SkipbenchError(f"readouts={shown(readouts)}, but {arch.label} has no pixels: leave readouts out")
-    at_readouts = [arch] if readouts is None else [replace(arch, readout=readout) for readout in readouts]  # type: ignore[call-arg]
+    at_readouts: list[Architecture] = [arch]
+    if readouts is not None and isinstance(arch, ConvolutionalArchitecture):
+        at_readouts = [replace(arch, readout=readout) for readout in readouts]
     return tuple(at_depth for each in at_readouts for at_depth in ([each] if depths is None else [replace(each, depth=d) for d in depths]))
 
 
 def _stacked(matrices: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
     """One matrix as it is; several as one tensor with a leading dimension for each list that was asked for."""
-    return torch.stack(tuple(matrices)).unflatten(0, tuple(counts)) if counts else matrices[0]
+    return torch.stack(tuple(matrices)).reshape(*counts, *matrices[0].shape) if counts else matrices[0]
 
 
 def _present_device(device: str | torch.device) -> torch.device:

@@ -58,7 +58,7 @@ class DenseWork(NamedTuple):
     is_finite: Any
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _update(numbers: Any, first: int, state: Any, at: int, post: Any, both: Any) -> None:
     """G ← keep G + gain E + β, U ← keep U + gain F + β'; an average of ones is one."""
     lanes = lanes_of(state)
@@ -71,7 +71,7 @@ def _update(numbers: Any, first: int, state: Any, at: int, post: Any, both: Any)
     store(state, at + lanes, both)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _start(state: Any, source: int, z: Any, at_z: int, deviation: Any, inverse: Any, column: int) -> Any:
     lanes = lanes_of(state)
     place = 2 * column * lanes
@@ -80,7 +80,7 @@ def _start(state: Any, source: int, z: Any, at_z: int, deviation: Any, inverse: 
     return pre, below, t, root
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _relu_pass(numbers: Any, first: int, state: Any, source: int, target: int, x: Any, at_x: int, z: Any, at_z: int, columns: int) -> None:
     """A pass behind a ReLU over all columns; the next column is started before this one is finished."""
     lanes = lanes_of(state)
@@ -94,7 +94,7 @@ def _relu_pass(numbers: Any, first: int, state: Any, source: int, target: int, x
         pre, below, t, root = next_pre, next_below, next_t, next_root
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _linear_pass(numbers: Any, first: int, state: Any, source: int, target: int, columns: int) -> None:
     """A pass without ReLU, or each input with itself."""
     lanes = lanes_of(state)
@@ -105,7 +105,7 @@ def _linear_pass(numbers: Any, first: int, state: Any, source: int, target: int,
         _update(numbers, first, state, target + place, pre, both)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _begin(numbers: Any, scale: Any, gram: Any, at: int, state: Any, columns: int) -> None:
     """The first pass: E = F = <x, z> / d."""
     lanes = lanes_of(state)
@@ -114,14 +114,14 @@ def _begin(numbers: Any, scale: Any, gram: Any, at: int, state: Any, columns: in
         _update(numbers, 0, state, 2 * column * lanes, value, value)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def _two(row: Any, at: int, left: Any, right: Any, sums: Any) -> Any:
     """Add one term of an x with two vectors of z to its two sums."""
     value = broadcast(row[at])
     return fma(value, left, sums[0]), fma(value, right, sums[1])
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _multiply(steps: DenseSteps, x: Any, start: int, stop: int, z: Any, group: int, columns: int, gram: Any) -> None:
     """gram[row][column][lane] += <x, z>: four x and two vectors of z at a time, eight sums in registers, 6 loads for 8 multiply-adds.
 
@@ -150,7 +150,7 @@ def _multiply(steps: DenseSteps, x: Any, start: int, stop: int, z: Any, group: i
                     store(gram, at + lanes, sums[1] if begin == 0 else load(gram, at + lanes) + sums[1])
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _read(reading: Any, number: int, state: Any, column: int) -> Any:
     """nngp and ntk of a vector of pairs."""
     lanes, first, place = lanes_of(state), 5 * number, 2 * column * lanes_of(state)
@@ -159,7 +159,7 @@ def _read(reading: Any, number: int, state: Any, column: int) -> Any:
     return post, fma(broadcast(reading[first + 4]), post, both)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _write(steps: DenseSteps, number: int, columns: int, work: DenseWork, nngp: Any, ntk: Any, row: int, first: int, m: int) -> None:
     """Put the values that the state holds into row `row` of an output, from column `first` on; those beyond column m are dropped."""
     state, gram, lanes, reading = pointer(work.state), pointer(work.gram), lanes_of(pointer(work.state)), pointer(steps.reading)
@@ -185,7 +185,7 @@ def _write(steps: DenseSteps, number: int, columns: int, work: DenseWork, nngp: 
             work.is_finite[0] = False
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _layers(
     steps: DenseSteps,
     x_scales: Any,
@@ -217,7 +217,7 @@ def _layers(
             _write(steps, number, columns, work, nngp, ntk, out_row, first, m)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _block(
     steps: DenseSteps,
     x: DenseSide,
@@ -245,7 +245,7 @@ def _block(
                     ntk[output, corner[0] + row, corner[1] + column] = z.values[output, 1, column]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _selves(steps: DenseSteps, side: DenseSide, group: int, groups: int, work: DenseWork) -> None:
     """Put the inputs of a group into the lanes; all passes for each with itself, r = 1; the deviations of each ReLU are noted."""
     state, numbers, lanes, dimension = pointer(work.state), pointer(steps.numbers), lanes_of(pointer(work.state)), side.rows.shape[1]
@@ -282,7 +282,7 @@ def _selves(steps: DenseSteps, side: DenseSide, group: int, groups: int, work: D
                 side.values[steps.outputs[number], 1, group * lanes + lane] = work.gram[lanes + lane]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _mirror(matrix: Any, start: int, stop: int) -> None:
     for begin in range(0, stop, 16):
         for row in range(start, stop):
@@ -293,18 +293,31 @@ def _mirror(matrix: Any, start: int, stop: int) -> None:
 def _entries(sources: str) -> tuple[Any, Any, Any]:
     """The functions that Python calls, cached on disk. See `sources`."""
 
-    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-    def dense_block(steps, x, x_scales, z, start, stop, group, columns, corner, work, nngp, ntk):  # type: ignore[no-untyped-def]
+    @njit(nogil=True, cache=True)
+    def dense_block(
+        steps: Any,
+        x: Any,
+        x_scales: Any,
+        z: Any,
+        start: Any,
+        stop: Any,
+        group: Any,
+        columns: Any,
+        corner: Any,
+        work: Any,
+        nngp: Any,
+        ntk: Any,
+    ) -> None:
         if len(sources) > 0:
             _block(steps, x, x_scales, z, start, stop, group, columns, corner, work, nngp, ntk)
 
-    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-    def dense_selves(steps, side, group, groups, work):  # type: ignore[no-untyped-def]
+    @njit(nogil=True, cache=True)
+    def dense_selves(steps: Any, side: Any, group: Any, groups: Any, work: Any) -> None:
         if len(sources) > 0:
             _selves(steps, side, group, groups, work)
 
-    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-    def mirror_rows(matrix, start, stop):  # type: ignore[no-untyped-def]
+    @njit(nogil=True, cache=True)
+    def mirror_rows(matrix: Any, start: Any, stop: Any) -> None:
         if len(sources) > 0:
             _mirror(matrix, start, stop)
 

@@ -89,7 +89,7 @@ class Rectangle(NamedTuple):
     z_column: int
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def gram_row(x: Any, at_x: int, z: Any, at_z: int, channels: int, plane: int, columns: int, target: Any, at: int) -> None:
     """E = F = <x_i, z_j> / C (the images of x are divided by C)."""
     lanes = lanes_of(z)
@@ -102,7 +102,7 @@ def gram_row(x: Any, at_x: int, z: Any, at_z: int, channels: int, plane: int, co
         store(target, at + (2 * column + 1) * lanes, total)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def square_row(z: Any, at_z: int, scale: Any, channels: int, plane: int, columns: int, target: Any, at: int) -> None:
     """E = F = |z_p|² / C, each input of the vector with itself."""
     lanes = lanes_of(z)
@@ -128,7 +128,7 @@ class Relu(NamedTuple):
     at: int
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def start_pixel(state: Any, row: Relu, column: int) -> Any:
     """G, v t, t and √t of a pixel; the one behind the last may be asked for: arrays end with room for it."""
     lanes = lanes_of(state)
@@ -138,7 +138,7 @@ def start_pixel(state: Any, row: Relu, column: int) -> Any:
     return pre, below, t, root
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def finish_pixel(state: Any, row: Relu, column: int, pre: Any, below: Any, t: Any, root: Any, target: Any) -> None:
     """E = v κ₁(r), F = E + κ₀(r) U."""
     lanes = lanes_of(state)
@@ -148,7 +148,7 @@ def finish_pixel(state: Any, row: Relu, column: int, pre: Any, below: Any, t: An
     store(target, row.at + place + lanes, both)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def relu_row(state: Any, row: Relu, columns: int, target: Any) -> None:
     """E and F of a row behind a ReLU: per vector of pairs 6 loads, 2 stores and 25 operations, one of them a root."""
     pre, below, t, root = start_pixel(state, row, 0)
@@ -158,7 +158,7 @@ def relu_row(state: Any, row: Relu, columns: int, target: Any) -> None:
         pre, below, t, root = next_pre, next_below, next_t, next_root
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def linear_row(state: Any, source: int, columns: int, target: Any, at: int) -> None:
     """E = G and F = G + U: a pass without ReLU, or an input with itself, where r = 1."""
     lanes = lanes_of(state)
@@ -169,7 +169,7 @@ def linear_row(state: Any, source: int, columns: int, target: Any, at: int) -> N
         store(target, at + place + lanes, pre + load(state, source + place + lanes))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def deviation_row(state: Any, source: int, columns: int, target: Any, at: int) -> None:
     """√a and 1/√a of every pixel, a the variance G of an input with itself; 0 and 0 for a zero pixel."""
     lanes = lanes_of(state)
@@ -180,7 +180,7 @@ def deviation_row(state: Any, source: int, columns: int, target: Any, at: int) -
         store(target, at + place + lanes, inverse_or_zero(deviation))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def read_row(row: Any, at: int, columns: int, weights: Any, start: int, weight: Any, sums: Any, slot: int) -> None:
     """Add a row's weighted sums of E and F to the readout sums, in float64."""
     lanes = lanes_of(row)
@@ -200,7 +200,7 @@ def read_row(row: Any, at: int, columns: int, weights: Any, start: int, weight: 
     accumulate(sums, slot + lanes, both * broadcast(weight))
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def across(row: Any, place: int, taps: Any) -> Any:
     """E and F summed over the filter's columns, from a row with margins."""
     lanes = lanes_of(row)
@@ -211,7 +211,7 @@ def across(row: Any, place: int, taps: Any) -> Any:
     return post, both
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def with_rows(post: Any, both: Any, ring: Any, window: Any, first: int, last: int, place: int) -> Any:
     """E and F of one row plus those of the rows first..last of the window."""
     lanes = lanes_of(ring)
@@ -221,7 +221,7 @@ def with_rows(post: Any, both: Any, ring: Any, window: Any, first: int, last: in
     return post, both
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def put(post: Any, both: Any, numbers: Any, first: int, carries: bool, state: Any, at: int) -> None:
     """G ← keep G + gain E and U ← keep U + gain F."""
     lanes = lanes_of(state)
@@ -233,7 +233,7 @@ def put(post: Any, both: Any, numbers: Any, first: int, carries: bool, state: An
     store(state, at + lanes, both)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def box_pixel(row: Any, start: int, column: int, taps: Any, target: Any, at: int) -> None:
     """E and F of one pixel summed over the filter's columns."""
     lanes = lanes_of(row)
@@ -243,7 +243,7 @@ def box_pixel(row: Any, start: int, column: int, taps: Any, target: Any, at: int
     store(target, at + place + lanes, both)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def box_row(row: Any, start: int, columns: int, taps: Any, target: Any, at: int) -> None:
     """Sum over the filter's columns of a row with margins."""
     for column in range(columns):
@@ -265,7 +265,7 @@ class Follow(NamedTuple):
     at: int
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def follow_once(
     scratch: Scratch, follow: Follow, column: int, older: int, post: Any, both: Any, numbers: Any, first: int, updates: bool, carries: bool
 ) -> None:
@@ -280,7 +280,7 @@ def follow_once(
         put(post, both, numbers, first, carries, scratch.state, follow.at + place)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def follow_twice(
     scratch: Scratch, follow: Follow, column: int, older: int, post: Any, both: Any, numbers: Any, first: int, inside: bool, updates: bool
 ) -> None:
@@ -301,14 +301,14 @@ def follow_twice(
         put(post, both, numbers, first, True, scratch.state, follow.at + place)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def next_across(scratch: Scratch, start: int, column: int, columns: int, taps: Any) -> Any:
     """The sums over the filter's columns one pixel further; zero beyond the last one."""
     following = 2 * (column + 1) * lanes_of(scratch.row)
     return across(scratch.row, 2 * scratch.row_length if column + 1 == columns else start + following, taps)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def follow_row(scratch: Scratch, follow: Follow, columns: int, taps: Any, numbers: Any, first: int, averages: int) -> None:
     """What follows a row, alone."""
     carries, older, step = numbers[first] != 0, len(taps) - 1, 2 * lanes_of(scratch.row)
@@ -341,7 +341,7 @@ class Read(NamedTuple):
     slot: int
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def busy_row(scratch: Scratch, source: Relu, read: Read, follow: Follow, columns: int, taps: Any, numbers: Any, first: int) -> None:
     """A ReLU's row, and of the row before it readout, two box averages and the update, in one loop, for filters of 3 × 3.
 
@@ -366,7 +366,7 @@ def busy_row(scratch: Scratch, source: Relu, read: Read, follow: Follow, columns
     accumulate(read.sums, read.slot + lanes, sum_both * broadcast(read.weight))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def busy_row_once(scratch: Scratch, source: Relu, follow: Follow, columns: int, taps: Any, numbers: Any, first: int) -> None:
     """A ReLU's row, and of the row before it one box average and the update, in one loop."""
     carries, older, step = numbers[first] != 0, len(taps) - 1, 2 * lanes_of(scratch.row)
@@ -379,7 +379,7 @@ def busy_row_once(scratch: Scratch, source: Relu, follow: Follow, columns: int, 
         follow_once(scratch, follow, column, older, post, both, numbers, first, follow.updates, carries)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def add_rows(ring: Any, window: Any, columns: int, target: Any, at: int) -> None:
     """One box average along the rows, circular padding: all rows are there."""
     lanes = lanes_of(ring)
@@ -391,7 +391,7 @@ def add_rows(ring: Any, window: Any, columns: int, target: Any, at: int) -> None
         store(target, at + place + lanes, both)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def update_row(ring: Any, window: Any, columns: int, numbers: Any, first: int, state: Any, at: int) -> None:
     """The last box average along the rows and the update, circular padding."""
     lanes, carries = lanes_of(state), numbers[first] != 0
@@ -402,7 +402,7 @@ def update_row(ring: Any, window: Any, columns: int, numbers: Any, first: int, s
         put(post, both, numbers, first, carries, state, at + place)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def bias_row(state: Any, at: int, columns: int, numbers: Any, first: int, row_share: Any, share: Any, start: int) -> None:
     """Add constant + bordered Av 1 to G and U."""
     lanes = lanes_of(state)
@@ -412,7 +412,7 @@ def bias_row(state: Any, at: int, columns: int, numbers: Any, first: int, row_sh
         store(state, place + lanes, load(state, place + lanes) + broadcast(numbers[first + 6] + numbers[first + 7] * inside))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def copy_margins(row: Any, start: int, columns: int, reach: int) -> None:
     """Circular padding of a row: the margins hold what lies beyond the border, as often as the filter meets it."""
     lanes = lanes_of(row)
@@ -423,14 +423,14 @@ def copy_margins(row: Any, start: int, columns: int, reach: int) -> None:
             store(row, start + (2 * (reach + columns + beyond - 1) + half) * lanes, load(row, start + (2 * right + half) * lanes))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def clear(array: Any, start: int, stop: int) -> None:
     """Zeros from start to stop."""
     for index in range(start, stop):
         array[index] = 0
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def older_rows(taps: Any, row: int, rows: int, stride: int) -> Any:
     """Where the rows row − 2·reach ... row − 1 lie in a ring of 2·reach rows; the zero row behind them for those outside the field."""
     window, slots = taps, len(taps) - 1
@@ -440,7 +440,7 @@ def older_rows(taps: Any, row: int, rows: int, stride: int) -> Any:
     return window
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def wrapped_rows(taps: Any, row: int, rows: int, stride: int) -> Any:
     """Where the rows under the filter lie among all rows, circularly."""
     window = taps

@@ -40,7 +40,7 @@ from skipbench.kernels.engines.fused.field_loops import (
 from skipbench.kernels.engines.fused.vectors import lanes_of
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def source_segment(
     steps: Steps,
     number: int,
@@ -69,7 +69,7 @@ def source_segment(
         linear_row(scratch.state, source, columns, scratch.row, at)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def source_row(
     steps: Steps, number: int, frame: Frame, x: Side, z: Side, rectangle: Rectangle, scratch: Scratch, row: int, at: int
 ) -> None:
@@ -85,7 +85,7 @@ def source_row(
         source_segment(steps, number, frame, x, z, scratch, row, before, rectangle.columns - before, x_at + before, z_at, at)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def self_row(steps: Steps, number: int, frame: Frame, z: Side, scratch: Scratch, row: int, at: int) -> None:
     """E and F of a row of every input of the vector with itself; its deviations are noted."""
     lanes, plane = lanes_of(scratch.state), frame.height * frame.width
@@ -101,7 +101,7 @@ def self_row(steps: Steps, number: int, frame: Frame, z: Side, scratch: Scratch,
         linear_row(scratch.state, source, frame.width, scratch.row, at)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def read_rows(steps: Steps, number: int, frame: Frame, rows: int, columns: int, scratch: Scratch, row: int, at: int, sums: Any) -> None:
     """Add the row to the sums of every readout that sees it. sums: [pass][readout][E, F][lane]."""
     lanes, kind = lanes_of(scratch.row), steps.codes[CODES * number + 4]
@@ -113,7 +113,7 @@ def read_rows(steps: Steps, number: int, frame: Frame, rows: int, columns: int, 
             read_row(scratch.row, at, columns, frame.column_weights, (table + columns) * frame.side, weight, sums, slot)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def make_row(
     steps: Steps, number: int, frame: Frame, x: Side, z: Side, rectangle: Rectangle, is_self: bool, scratch: Scratch, row: int, at: int
 ) -> None:
@@ -124,7 +124,7 @@ def make_row(
         source_row(steps, number, frame, x, z, rectangle, scratch, row, at)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def add_bias(steps: Steps, number: int, frame: Frame, rectangle: Rectangle, scratch: Scratch, row: int, at: int) -> None:
     """Add a pass's bias to a row of the state, where there is one."""
     first = NUMBERS * number
@@ -133,7 +133,7 @@ def add_bias(steps: Steps, number: int, frame: Frame, rectangle: Rectangle, scra
         bias_row(scratch.state, at, rectangle.columns, steps.numbers, first, share, frame.share, rectangle.columns * frame.side)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def follow_of(frame: Frame, rectangle: Rectangle, scratch: Scratch, target: int, averages: int, newest: int) -> Follow:
     """What follows the row `newest`, which may lie below the field: there all is zero."""
     lanes, reach, taps, rows = lanes_of(scratch.state), len(frame.taps) // 2, frame.taps, rectangle.rows
@@ -145,7 +145,7 @@ def follow_of(frame: Frame, rectangle: Rectangle, scratch: Scratch, target: int,
     return Follow(start, windows, intos, 0 <= middle < rows, row >= 0, target + 2 * row * frame.width * lanes)
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def relu_of(steps: Steps, number: int, frame: Frame, x: Side, z: Side, rectangle: Rectangle, row: int, at: int, lanes: int) -> Relu:
     """The operands of a row of a pass behind a ReLU, zero padding."""
     plane, relu_number = frame.height * frame.width, steps.codes[CODES * number + 5]
@@ -155,7 +155,7 @@ def relu_of(steps: Steps, number: int, frame: Frame, x: Side, z: Side, rectangle
     return Relu(source, x.scales, x.deviations + 2 * x_at, z.scales, z.deviations + 2 * z_at * lanes, at)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def zero_padded_pass(
     steps: Steps,
     number: int,
@@ -200,7 +200,7 @@ def zero_padded_pass(
             add_bias(steps, number, frame, rectangle, scratch, newest - averages * reach, follow.at)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def circular_pass(
     steps: Steps,
     number: int,
@@ -241,7 +241,7 @@ def circular_pass(
         add_bias(steps, number, frame, rectangle, scratch, row, at)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def run_passes(
     steps: Steps, frame: Frame, x: Side, z: Side, rectangle: Rectangle, is_self: bool, scratch: Scratch, sums: Any, n_passes: int
 ) -> None:
@@ -262,7 +262,7 @@ def run_passes(
             zero_padded_pass(steps, number, frame, x, z, rectangle, is_self, is_last, scratch, sums)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def run_offsets(
     steps: Steps, frame: Frame, x: Side, z: Side, all_offsets: bool, same: Any, self_sums: Any, scratch: Scratch, sums: Any, n_passes: int
 ) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skipbench.architecture import ConvolutionalArchitecture
 from skipbench.kernels.engines.fused.field_loops import Frame, Scratch, Steps
-from skipbench.kernels.engines.fused.program import Pass, Program, Update
+from skipbench.kernels.engines.fused.program import Program, Readout, Update
 from skipbench.kernels.engines.fused.tiles import Finish, Workspace
 from skipbench.kernels.engines.fused.vectors import LANES, aligned_zeros
 
@@ -22,7 +22,7 @@ def steps_of(program: Program, depths: Sequence[int], filter_size: int, channels
     """
     codes, numbers, relus = [], [], 0
     for each in program.passes:
-        kind = each.readout.averages if _is_read(each, depths) else -1
+        kind = each.readout.averages if each.readout is not None and _is_read(each.readout, each.depth, depths) else -1
         codes.append((each.dual, each.source, each.target, each.averages, kind, relus))
         relus += each.dual == 1
         numbers.append((*_update(each.post, each.averages, filter_size), *_update(each.tangent, each.averages, filter_size)))
@@ -30,8 +30,8 @@ def steps_of(program: Program, depths: Sequence[int], filter_size: int, channels
     return Steps(np.array(codes, dtype=np.int64), np.array(numbers, dtype=dtype), scale)
 
 
-def _is_read(each: Pass, depths: Sequence[int]) -> bool:
-    return each.readout is not None and (each.readout.accumulates or each.depth in depths)
+def _is_read(readout: Readout, depth: int, depths: Sequence[int]) -> bool:
+    return readout.accumulates or depth in depths
 
 
 def _update(update: Update, averages: int, filter_size: int) -> tuple[float, float, float, float]:
@@ -41,7 +41,7 @@ def _update(update: Update, averages: int, filter_size: int) -> tuple[float, flo
 def finish_of(program: Program, depths: Sequence[int], means: Sequence[float]) -> Finish:
     """What to do with the sums of all passes; depths: those whose kernels are wanted; means: what makes a mean of a readout's sum."""
     nothing = (1.0, 0.0, 0.0, 0.0, 0.0)
-    reads = [each.readout if _is_read(each, depths) else None for each in program.passes]
+    reads = [p.readout if p.readout is not None and _is_read(p.readout, p.depth, depths) else None for p in program.passes]
     numbers = np.array([nothing if r is None else (r.keep, r.post, r.tangent, r.bias, r.tangent_bias) for r in reads])
     outputs = np.array([depths.index(each.depth) if each.depth in depths else -1 for each in program.passes])
     return Finish(numbers, outputs, program.nngp_share, np.array(means, dtype=np.float64))

@@ -54,7 +54,7 @@ class Workspace(NamedTuple):
     same: Any
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def pointed(steps: Steps, frame: Frame, scratch: Scratch) -> Any:
     """The same with pointers in the place of arrays."""
     return (
@@ -75,7 +75,7 @@ def pointed(steps: Steps, frame: Frame, scratch: Scratch) -> Any:
     )
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _prepare(steps: Steps, frame: Frame, given: Any, n_scales: int, group: int, z: Vectors, work: Workspace) -> None:
     lanes, size = lanes_of(pointer(z.images)), given.shape[1]
     first, start = group * lanes, group * lanes * size
@@ -93,7 +93,7 @@ def _prepare(steps: Steps, frame: Frame, given: Any, n_scales: int, group: int, 
             z.self_sums[first + lane, index] = work.sums[index * lanes + lane]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _spread(z: Vectors, group: int, target: Any) -> None:
     lanes, n_scales = lanes_of(pointer(z.scales)), target.shape[1]
     start = group * n_scales * lanes
@@ -103,7 +103,7 @@ def _spread(z: Vectors, group: int, target: Any) -> None:
             row[index] = z.scales[start + index * lanes + lane]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _pairs(
     steps: Steps,
     frame: Frame,
@@ -133,7 +133,7 @@ def _pairs(
         _finish(finish, work.sums, lanes, row, first, nngp, ntk)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _finish(finish: Finish, sums: Any, lanes: int, row: int, first: int, nngp: Any, ntk: Any) -> None:
     n_readouts, n_depths = finish.means.size, nngp.shape[0] // finish.means.size
     for lane in range(min(lanes, nngp.shape[2] - first)):
@@ -153,18 +153,31 @@ def _finish(finish: Finish, sums: Any, lanes: int, row: int, first: int, nngp: A
 def _entries(sources: str) -> tuple[Any, Any, Any]:
     """The functions that Python calls, cached on disk. See `sources`."""
 
-    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-    def prepare_group(steps, frame, given, n_scales, group, z, work):  # type: ignore[no-untyped-def]
+    @njit(nogil=True, cache=True)
+    def prepare_group(steps: Any, frame: Any, given: Any, n_scales: Any, group: Any, z: Any, work: Any) -> None:
         if len(sources) > 0:
             _prepare(steps, frame, given, n_scales, group, z, work)
 
-    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-    def spread_group(z, group, target):  # type: ignore[no-untyped-def]
+    @njit(nogil=True, cache=True)
+    def spread_group(z: Any, group: Any, target: Any) -> None:
         if len(sources) > 0:
             _spread(z, group, target)
 
-    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-    def pair_group(steps, frame, finish, x, z, all_offsets, group, start, stop, work, nngp, ntk):  # type: ignore[no-untyped-def]
+    @njit(nogil=True, cache=True)
+    def pair_group(
+        steps: Any,
+        frame: Any,
+        finish: Any,
+        x: Any,
+        z: Any,
+        all_offsets: Any,
+        group: Any,
+        start: Any,
+        stop: Any,
+        work: Any,
+        nngp: Any,
+        ntk: Any,
+    ) -> None:
         if len(sources) > 0:
             _pairs(steps, frame, finish, x, z, all_offsets, group, start, stop, work, nngp, ntk)
 

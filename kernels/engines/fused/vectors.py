@@ -41,7 +41,8 @@ def aligned_zeros(shape: tuple[int, ...] | int, dtype: Any) -> NDArray[Any]:
     count, itemsize = int(np.prod(shape)), np.dtype(dtype).itemsize
     raw = np.zeros(count * itemsize + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + count * itemsize].view(dtype).reshape(shape)
+    zeros: NDArray[Any] = raw[start : start + count * itemsize].view(dtype).reshape(shape)
+    return zeros
 
 
 class Vector(types.Type):
@@ -54,7 +55,7 @@ class Vector(types.Type):
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend_type: Vector) -> None:
         super().__init__(manager, frontend_type, ir.VectorType(manager.lookup(frontend_type.scalar).get_value_type(), frontend_type.lanes))
 
@@ -90,7 +91,8 @@ def load(typingctx: Any, source: Any, index: Any) -> Any:
     signature = Vector(source.dtype)(source, types.intp)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(_address(builder, *args, context.get_value_type(sig.return_type)), align=source.dtype.bitwidth // 8)
+        data, at = args
+        return builder.load(_address(builder, data, at, context.get_value_type(sig.return_type)), align=source.dtype.bitwidth // 8)
 
     return signature, codegen
 

@@ -1,4 +1,6 @@
-"""One ReLU for a vector of pairs: E = v κ₁(r) and F = E + κ₀(r) U, r = G / v, v = √a √b. 25 operations in float32.
+"""One ReLU for a vector of pairs: E = v κ₁(r) and F = E + κ₀(r) U, r = G / v, v = √a √b.
+
+25 operations in float32, the root counted as the three that it is made of.
 
 In two halves: the first ends in a root, whose result takes some thirty cycles to arrive. Loops start the next pixel before they finish
 this one; otherwise the operations that wait for the root fill the processor's scheduler.

@@ -1,0 +1,21 @@
+"""Ridge regression from kernel matrices of any size, in memory or in tiles on disk."""
+
+from skipbench.trainers.solvers.condition import ConditionEstimate
+from skipbench.trainers.solvers.prediction import StoredRidge, predict_from_store, ridge_from_store, ridge_path_from_store
+from skipbench.trainers.solvers.settings import SolverOptions, SolverSettings
+from skipbench.trainers.solvers.solution import NotConvergedError, RidgeSolution
+from skipbench.trainers.solvers.solve import solve_ridge, solve_ridge_path
+
+__all__ = [
+    "ConditionEstimate",
+    "NotConvergedError",
+    "RidgeSolution",
+    "SolverOptions",
+    "SolverSettings",
+    "StoredRidge",
+    "predict_from_store",
+    "ridge_from_store",
+    "ridge_path_from_store",
+    "solve_ridge",
+    "solve_ridge_path",
+]

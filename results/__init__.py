@@ -20,6 +20,7 @@ from skipbench.results.record import (
     Seeds,
     Source,
     Spectrum,
+    Timing,
     record_json_schema,
 )
 from skipbench.results.store import ResultStore, StoreWarning
@@ -45,6 +46,7 @@ __all__ = [
     "Source",
     "Spectrum",
     "StoreWarning",
+    "Timing",
     "load_records",
     "record_json_schema",
     "records_frame",

@@ -8,10 +8,11 @@ keeps the last name of a path only, since folders name people.
 from __future__ import annotations
 
 import math
+import statistics
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from skipbench.checks import shown
 from skipbench.results.privacy import without_folders
@@ -272,6 +273,28 @@ class ClaimRecord(RecordBase):
     metrics: tuple[Metric, ...] = ()
 
 
+class Timing(Model):
+    """One piece of work, done several times; what happens once only, such as compilation, stands apart."""
+
+    label: str = Field(description="who did the work, or what was varied: skipbench, neural-tangents, a size")
+    settings: JsonObject = Field(default={}, description="n, m, engine, batch and whatever else decides the work")
+    packages: dict[str, str] = Field(default={}, description="versions that decide its speed")
+    threads: int = Field(ge=1, description="threads, or cores that it could use")
+    pairs: int = Field(ge=1, description="pairs of inputs in each repeat")
+    first_call_seconds: float = Field(ge=0, description="of the first call, compilation included; not among `seconds`")
+    seconds: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, description="of each repeat, in the order in which they ran")
+
+    @property
+    def median_seconds(self) -> float:
+        """Of one repeat."""
+        return statistics.median(self.seconds)
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Pairs of one repeat by its median time."""
+        return self.pairs / self.median_seconds
+
+
 class PerformanceRecord(RecordBase):
     """One timing or count of one piece of code on one case."""
 
@@ -279,6 +302,13 @@ class PerformanceRecord(RecordBase):
     benchmark: str
     parameters: JsonObject = {}
     metrics: tuple[Metric, ...] = ()
+    timings: tuple[Timing, ...] = Field(default=(), description="what the metrics were computed from; left out where there are none")
+
+    @model_serializer(mode="wrap")
+    def _without_empty_timings(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As records were written before there were timings, so that an old file and its record stay the same."""
+        written: dict[str, Any] = write(self)
+        return written if self.timings else {name: value for name, value in written.items() if name != "timings"}
 
 
 AnyRecord = CellRecord | ClaimRecord | PerformanceRecord

@@ -16,7 +16,7 @@ from skipbench.benchmarks.performance.measures import (
     in_unit,
     largest_kernel_error,
 )
-from skipbench.benchmarks.performance.workloads import CONVOLUTIONAL_FAMILIES, DENSE_FAMILIES, architecture, digits
+from skipbench.benchmarks.performance.workloads import CONVOLUTIONAL_FAMILIES, DENSE_FAMILIES, PEER_CASES, architecture, digits, peer_case
 from skipbench.kernels import kernel_matrices
 from skipbench.kernels.spectra import condition_number
 
@@ -54,6 +54,24 @@ class DenseGram(Repeated):
     def track_condition_number(self, family: str) -> float:
         """Of the NTK matrix, raw."""
         return condition_number(kernel_matrices(self.arch, self.x)[1])
+
+
+class PeerCase(Repeated):
+    """The cases that are measured beside a peer (`skipbench.benchmarks.peers`), small: the same depths, fewer inputs and pixels."""
+
+    version = "1"
+    params: ClassVar[tuple[tuple[str, ...], ...]] = (tuple(PEER_CASES), ("reference", "fused"))
+    param_names: ClassVar[tuple[str, ...]] = ("case", "engine")
+    repeat: ClassVar[tuple[int, int, float]] = (3, 5, 0.3)
+
+    def setup(self, case: str, engine: str) -> None:
+        """The first call, which compiles, is outside the clock. asv skips an engine that is not there."""
+        self.arch, self.x, self.z = peer_case(case, engine)
+        kernel_matrices(self.arch, self.x, self.z, dtype=torch.float32, engine=engine)
+
+    def time_pairs(self, case: str, engine: str) -> None:
+        """Both matrices in float32, of two different sets of inputs."""
+        kernel_matrices(self.arch, self.x, self.z, dtype=torch.float32, engine=engine)
 
 
 class ConvolutionalGram(Repeated):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import tempfile
 from typing import ClassVar
 
+import torch
+
 from skipbench.architecture import Architecture
 from skipbench.benchmarks.performance.report import made_up_records
-from skipbench.benchmarks.performance.workloads import architecture, digits
+from skipbench.benchmarks.performance.workloads import architecture, digits, peer_case
 from skipbench.kernels import kernel_matrices
 from skipbench.results import records_frame
 from skipbench.results.site import write_report
@@ -30,6 +32,23 @@ class GramMemory:
     def peakmem_gram(self, family: str, working_bytes: int) -> None:
         """The largest resident size of the process."""
         kernel_matrices(self.arch, self.x, working_bytes=working_bytes)
+
+
+class PeerCaseMemory:
+    """What the largest of the cases take that are measured beside a peer. A field that is stored, not kept in the cache, shows here."""
+
+    version = "1"
+    params: ClassVar[tuple[tuple[str, ...], tuple[str, ...]]] = (("resmlp-784", "rescnn-tr", "rescnn-gap"), ("reference", "fused"))
+    param_names: ClassVar[tuple[str, ...]] = ("case", "engine")
+    timeout = 60.0
+
+    def setup(self, case: str, engine: str) -> None:
+        """The inputs count as well. asv skips an engine that is not there."""
+        self.arch, self.x, self.z = peer_case(case, engine)
+
+    def peakmem_pairs(self, case: str, engine: str) -> None:
+        """The largest resident size of the process."""
+        kernel_matrices(self.arch, self.x, self.z, dtype=torch.float32, engine=engine)
 
 
 class ReportMemory:

@@ -35,6 +35,25 @@ def test_a_record_of_schema_1_still_loads_and_is_written_back_unchanged(path):
     assert json.loads(strict_json.to_text(record.model_dump(mode="json"))) == json.loads(path.read_text())
 
 
+def test_timings_are_written_where_there_are_some_and_left_out_where_there_are_none():
+    document = json.loads((FIXTURES / "performance-schema-1.json").read_text())
+    assert "timings" not in RECORD_ADAPTER.validate_python(document).model_dump(mode="json")
+    timing = {"label": "ours", "threads": 2, "pairs": 12, "first_call_seconds": 3.0, "seconds": [0.5, 4.0, 1.0]}
+    record = RECORD_ADAPTER.validate_python({**document, "timings": [timing]})
+    written = strict_json.from_text(strict_json.to_text(record.model_dump(mode="json")))
+    assert written["timings"] == [{**timing, "settings": {}, "packages": {}}]
+    assert RECORD_ADAPTER.validate_python(written) == record
+    assert record.timings[0].pairs_per_second == 12.0  # by the median, not by the mean
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": []}, {"seconds": [0.0]}, {"pairs": 0}, {"threads": 0}, {"first_call_seconds": -1.0}])
+def test_a_timing_without_time_or_work_is_refused(wrong):
+    document = json.loads((FIXTURES / "performance-schema-1.json").read_text())
+    timing = {"label": "ours", "threads": 2, "pairs": 12, "first_call_seconds": 3.0, "seconds": [0.5]}
+    with pytest.raises(ValidationError, match=r"greater than|at least 1 item"):
+        RECORD_ADAPTER.validate_python({**document, "timings": [{**timing, **wrong}]})
+
+
 def test_the_published_json_schema_is_the_one_of_the_models():
     published = json.loads((ROOT / "results" / "record.schema.json").read_text())
     assert published == record_json_schema()

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from skipbench.checks import SkipbenchError
-from skipbench.cli import check, compare, data, listing, performance, report, run
+from skipbench.cli import check, compare, data, listing, peer, performance, report, run
 
 app = typer.Typer(
     name="skipbench",
@@ -28,6 +28,7 @@ app.command("list")(listing.list_names)
 app.command("check")(check.check)
 app.command("performance")(performance.performance)
 app.add_typer(data.app, name="data")
+app.add_typer(peer.app, name="peer")
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,7 +5,8 @@
 
 κ₁(r) − max(r, 0) is even in r, and κ₁' = κ₀ ties the two together: P = 3/2 R + t R'. Both functions are analytic up to t = 2, so the
 error falls by 5.8 with each degree. float32: minimax in √t P and t √t R, errors 2e-7 and 8e-9 (with one degree less 1.5e-6
-and 8e-8, which ten layers add up to more than rounding does). float64: Chebyshev interpolation, errors 1e-13 and 5e-15. Coefficients ascend.
+and 8e-8, which ten layers add up to more than rounding does). float64: Chebyshev interpolation, errors 1e-13 and 5e-15.
+Coefficients ascend.
 """
 
 from __future__ import annotations

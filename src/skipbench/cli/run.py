@@ -40,6 +40,13 @@ SkipMissingOption = Annotated[
     bool, typer.Option("--skip-missing", help="Leave out data sets whose files are not there, instead of stopping.")
 ]
 JobsOption = Annotated[int | None, typer.Option(help="Worker processes; without it one for each core, or one for a GPU.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Run the cells on Dask: local (--jobs processes on this machine), or the address of a running scheduler, e.g. tcp://host:8786.",
+        metavar="local|ADDRESS",
+    ),
+]
 ResultsOption = Annotated[Path, typer.Option(help="Records go to a folder with the suite's name in here.")]
 
 
@@ -50,6 +57,7 @@ def run(
     seeds: SeedsOption = None,
     device: DeviceOption = "cpu",
     jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for one cell, instead of the suite's budget.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     retry: Annotated[Retry | None, typer.Option(help="Run again what failed before.")] = None,
@@ -63,6 +71,7 @@ def run(
         results=results,
         device=device,
         jobs=jobs,
+        scheduler=scheduler,
         timeout=timeout,
         retry_failed=retry is Retry.failed,
         command=_command(suite, selection, device),

@@ -66,6 +66,7 @@ class CellRunner:
         cell, device = planned.cell, planned.blank.device
         with clock.phase("load"):
             dataset = self._dataset(cell.data)
+            _check_content(dataset, planned)
             data = preprocess(dataset, dataset.splits[cell.split], cell.data.preprocess)
         selected: Selected | None = None
         if cell.selection is None and not cell.method.candidates:
@@ -125,6 +126,16 @@ class CellRunner:
         open_parameters = {name for name in method.get_params(deep=False) if name not in parameters}
         method.set_params(**{name: value for name, value in offered.items() if name in open_parameters and value is not None})
         return method
+
+
+def _check_content(dataset: Dataset, planned: PlannedCell) -> None:
+    """The record's key names the data that the run was planned with; a worker on another machine reads files of its own."""
+    wanted = planned.blank.dataset.sha256
+    if dataset.sha256 != wanted:
+        raise SkipbenchError(
+            f"{dataset.name}: this worker's data have SHA-256 {dataset.sha256[:12]}..., but the run was planned with {wanted[:12]}...: "
+            "give every worker the same files (skipbench data verify)"
+        )
 
 
 def _metrics(method: Any, data: PreparedSplit, selected: Selected | None) -> tuple[Metric, ...]:

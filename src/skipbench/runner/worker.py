@@ -6,6 +6,7 @@ It is a process group of its own, so that the runner can stop a cell together wi
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -33,9 +34,11 @@ def main(descriptor: int, parent: int) -> None:
 
 
 def _leave_with(parent: int) -> None:
-    """End this process when the runner is gone, even if it was killed: nobody would take the record."""
+    """End this process and what its cell has started when the runner is gone, even if it was killed: nobody would take the record."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from skipbench.benchmarks.peers.tables import peer_table
+from skipbench.cli.gram import gram_table
 from skipbench.results import load_records
 from skipbench.results.columns import KINDS
+from skipbench.results.frame import read_folders
 from skipbench.results.statistics.ranking import rank_methods
 from skipbench.results.statistics.tables import markdown_ranking
 
@@ -18,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 RECORDS = ROOT / "results" / "records"
-UNRANKED = {"nightly", "peer"}  # the nightly's records are slices of the others', the peer's are times
+UNRANKED = {"nightly", "peer", "gram"}  # the nightly's records are slices of the others', the other two are times
 SHOWN_SUITES = sorted(path.name for path in RECORDS.iterdir() if path.name not in UNRANKED)
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -44,6 +47,19 @@ def ranking_of(suite: str) -> str:
 def test_the_ranking_of_quick_is_that_of_the_committed_records():
     shown = README.partition("<!-- rankings: begin -->\n")[2].partition("\n<!-- rankings: end -->")[0]
     assert shown == ranking_of("quick")
+
+
+def region(name: str) -> str:
+    return README.partition(f"<!-- {name}: begin -->\n")[2].partition(f"\n<!-- {name}: end -->")[0]
+
+
+def test_the_speeds_beside_the_peer_are_those_of_the_committed_records():
+    assert region("peer") == peer_table(read_folders(RECORDS / "peer")).strip()
+
+
+def test_the_large_gram_matrix_is_that_of_the_committed_record():
+    (record,) = read_folders(RECORDS / "gram")
+    assert region("gram") == gram_table(record)
 
 
 @pytest.mark.parametrize("suite", SHOWN_SUITES)

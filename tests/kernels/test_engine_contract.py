@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -31,7 +32,10 @@ def engine_of(matrices):
 
 
 def devices_of(name: str) -> list[str]:
-    return [device for device in registered_engine(name).devices if device == "cpu" or torch.cuda.is_available()]
+    """Those of this machine on which the engine has what it needs."""
+    engine = registered_engine(name)
+    present = [device for device in engine.devices if device == "cpu" or torch.cuda.is_available()]
+    return [device for device in present if all(find_spec(package) for package in engine.packages.get(device, ()))]
 
 
 @pytest.mark.parametrize(("name", "device"), [(name, device) for name in engine_names() for device in devices_of(name)])

@@ -41,7 +41,7 @@ _ARC_COSINE = "kernels/arc_cosine.py"
 _AVERAGE = "kernels/box_average.py"
 _RECURSIONS = "kernels/recursions.py"
 _CONVOLUTIONAL = "kernels/engines/convolutional.py"
-_REFERENCE = "kernels/engines/reference.py"
+_ASSEMBLY = "kernels/engines/assembly.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
@@ -142,13 +142,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "at odd depths one block's growth is not put back",
-        _REFERENCE,
+        _ASSEMBLY,
         "(left_out.blocks // 2, left_out.blocks - left_out.blocks // 2)",
         "(left_out.blocks // 2, left_out.blocks // 2)",
     ),
     Mutation(
         "a tile above the diagonal is mirrored as zeros",
-        _REFERENCE,
+        _ASSEMBLY,
         "matrix[columns.start : columns.stop, rows.start : rows.stop] = values.T",
         "matrix[columns.start : columns.stop, rows.start : rows.stop] = 0 * values.T",
     ),

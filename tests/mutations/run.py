@@ -29,6 +29,7 @@ TESTS = "tests/kernels"
 FIRST = ("test_arc_cosine.py", "test_engine_contract.py", "test_kernel_matrices.py")  # most errors fail here: the run is short
 SECONDS_PER_MUTATION = 600
 WRONG_MODULE = 9
+_NUMBA, _NO_NUMBA = '"cpu": ("numba",)', '"cpu": ("not_in_a_copy",)'
 
 # The tests of a copy must meet the copy, and a counterexample need not be made small.
 _CONFTEST = """
@@ -106,11 +107,19 @@ def run_tests(mutation: Mutation | None) -> Outcome:
 
 
 def copy_packages(copy: Path) -> None:
-    """The package `skipbench` as it is when installed, and what tests/kernels needs, below `copy`."""
+    """The package `skipbench` as it is when installed, and what tests/kernels needs, below `copy`.
+
+    The errors are planted in the reference and what lies below it, so the copy believes that numba is not there: with it "auto" would
+    take the fused engine, which would be compiled anew in every copy.
+    """
     ignored = shutil.ignore_patterns("__pycache__", "records", "runs", "asv")
     shutil.copytree(ROOT / "src" / "skipbench", copy / "skipbench", ignore=ignored)
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, copy / "skipbench" / folder, ignore=ignored)
+    registry = copy / "skipbench" / "kernels" / "engines" / "registry.py"
+    text = registry.read_text(encoding="utf-8")
+    assert text.count(_NUMBA) == 1
+    registry.write_text(text.replace(_NUMBA, _NO_NUMBA), encoding="utf-8")
     shutil.copytree(ROOT / TESTS, copy / TESTS, ignore=ignored)
     for file in ("tests/strategies.py", "pyproject.toml"):
         shutil.copy(ROOT / file, copy / file)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from skipbench.checks import SkipbenchError
-from skipbench.cli import check, compare, data, listing, peer, performance, report, run
+from skipbench.cli import check, compare, data, gram, listing, peer, performance, report, run
 
 app = typer.Typer(
     name="skipbench",
@@ -24,6 +24,7 @@ app.command("run")(run.run)
 app.command("estimate")(run.estimate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("gram")(gram.gram)
 app.command("list")(listing.list_names)
 app.command("check")(check.check)
 app.command("performance")(performance.performance)

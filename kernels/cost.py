@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 
 from skipbench.architecture import Architecture
-from skipbench.kernels.kernel_matrices import Engine, kernel_matrices
+from skipbench.kernels.kernel_matrices import Engine, kernel_matrices, warm_up
 
 CALIBRATION_SECONDS = 0.5
 _COLUMNS = {True: 16, False: 512}  # inputs z: images fill the lanes of a vector, or vectors a block
@@ -52,7 +52,7 @@ def pairs_per_second(arch: Architecture, input_shape: tuple[int, ...], dtype: to
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(_COLUMNS[arch.is_convolutional], *input_shape, generator=generator)
     rows, best = _FIRST_ROWS[arch.is_convolutional], 0.0
-    kernel_matrices(arch, z[:1], dtype=dtype, engine=engine)  # compiles what no cache holds
+    warm_up(arch, dtype=dtype, engine=engine)
     begin = time.perf_counter()
     while True:
         x = torch.randn(rows, *input_shape, generator=generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
@@ -61,6 +62,19 @@ def kernel_matrices(
     counts = [len(values) for values in (readouts, depths) if values is not None]
     nngp, ntk = (_stacked(matrices, counts) for matrices in zip(*pairs, strict=True))
     return nngp, ntk
+
+
+def warm_up(arch: Architecture, *, dtype: torch.dtype, device: str | torch.device = "cpu", engine: Engine = AUTO) -> None:
+    """Have an engine compile what `kernel_matrices` will need for this architecture, once in a process: no timing should hold it."""
+    _warm_up(type(arch), getattr(arch, "filter_size", 1), dtype, str(device), engine)
+
+
+@lru_cache(maxsize=256)
+def _warm_up(family: type[Architecture], filter_size: int, dtype: torch.dtype, device: str, engine: Engine) -> None:
+    if issubclass(family, ConvolutionalArchitecture):
+        kernel_matrices(family(1, filter_size=filter_size), torch.zeros(1, 1, 1, 1), dtype=dtype, device=device, engine=engine)
+    else:
+        kernel_matrices(family(1), torch.zeros(1, 1), dtype=dtype, device=device, engine=engine)
 
 
 def variants(arch: Architecture, depths: Sequence[int] | None, readouts: Sequence[Readout] | None) -> tuple[Architecture, ...]:

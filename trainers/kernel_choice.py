@@ -17,7 +17,7 @@ from skipbench.architecture import Architecture, ResMLP
 from skipbench.checks import SkipbenchError, shown, unknown_name
 from skipbench.kernels.classical import CLASSICAL_KERNELS, ClassicalKernel, checked_bandwidth, classical_kernel, median_distance
 from skipbench.kernels.engines.registry import engine_choices
-from skipbench.kernels.kernel_matrices import Engine, kernel_matrices
+from skipbench.kernels.kernel_matrices import Engine, kernel_matrices, warm_up
 from skipbench.trainers.devices import resolve_device
 from skipbench.trainers.inputs import Inputs
 from skipbench.trainers.method import InputKind
@@ -99,6 +99,11 @@ class KernelChoice:
         if not self._of_classical():
             return None
         return median_distance(_flat(inputs)) if self.bandwidth is None else checked_bandwidth(self.bandwidth)
+
+    def warm_up(self) -> None:
+        """Compile what `matrices` will need, apart from its own time."""
+        if self.used_architecture is not None:
+            warm_up(self.used_architecture, dtype=DTYPES[self.dtype], device=resolve_device(self.device), engine=self.engine)
 
     def matrices(self, x: Inputs, z: Inputs | None, bandwidth: float | None) -> list[Tensor]:
         """The kernel matrix of every summand, (n, m) each, computed in `dtype` and returned in float64 on the device. z=None means x."""

@@ -76,6 +76,8 @@ class KernelRidge(KernelClassifier):
         choice = self._choice()
         train = training_inputs(self, X, y, kinds=choice.input_kinds, taker=choice.taker)
         validation = validation_inputs(self, X_val, y_val, kinds=choice.input_kinds, taker=choice.taker)
+        with clock.phase("warm-up"):
+            choice.warm_up()
         with clock.phase("kernel"):
             gram = self._training_matrix(train.inputs)
             cross = None if validation is None else self._kernel_matrix(validation.inputs, train.inputs)

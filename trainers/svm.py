@@ -48,7 +48,7 @@ class KernelSVM(KernelClassifier):
 
     After `fit`: `classes_`, `C_` (the chosen one), `C_accuracies_` (by candidate, on validation data or in cross-validation; empty where
     nothing was compared), `model_` (the fitted SVC), `scale_` (tr(K)/n), `bandwidth_`, `kernel_scales_`, and `measurements_`: spectrum of
-    K, choices, seconds by phase ("kernel", "train", "evaluate", "spectrum"). `fit` raises SkipbenchError for bad input.
+    K, choices, seconds by phase ("warm-up", "kernel", "train", "evaluate", "spectrum"). `fit` raises SkipbenchError for bad input.
     """
 
     def __init__(
@@ -78,6 +78,8 @@ class KernelSVM(KernelClassifier):
         clock, choice = Clock(), self._choice()
         train = training_inputs(self, X, y, kinds=choice.input_kinds, taker=choice.taker)
         validation = validation_inputs(self, X_val, y_val, kinds=choice.input_kinds, taker=choice.taker)
+        with clock.phase("warm-up"):
+            choice.warm_up()
         with clock.phase("kernel"):
             gram = self._training_matrix(train.inputs)
             self.scale_ = mean_diagonal(gram, owner=choice.owner, kernel=choice.kernel)

@@ -165,3 +165,22 @@ def test_without_numba_the_engine_says_what_is_missing_and_auto_takes_the_refere
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "torch.Size([2, 2])" in run.stdout
     assert 'engine "fused": it needs numba, which is not installed. Use engine="auto"' in run.stdout
+
+
+def test_a_warm_up_compiles_all_that_a_kernel_matrix_needs():
+    script = (
+        "import numpy as np, torch; from skipbench.architecture import MLP, ResCNN\n"
+        "from skipbench.kernels.kernel_matrices import kernel_matrices, warm_up\n"
+        "from skipbench.kernels.engines.fused import dense_loops, tiles\n"
+        "entries = [tiles.prepare_group, tiles.spread_group, tiles.pair_group]\n"
+        "entries += [dense_loops.dense_selves, dense_loops.dense_block, dense_loops.mirror_rows]\n"
+        "for arch, shape in ((ResCNN(3, filter_size=5), (2, 4, 6)), (MLP(2), (7,))):\n"
+        "    warm_up(arch, dtype=torch.float32)\n"
+        "    before = [len(entry.signatures) for entry in entries]\n"
+        "    x = np.random.default_rng(0).normal(size=(20, *shape))\n"
+        "    kernel_matrices(arch, x, dtype=torch.float32); kernel_matrices(arch, x, x[:3], dtype=torch.float32)\n"
+        "    assert before == [len(entry.signatures) for entry in entries], before\n"
+        "print(before)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "[1, 1, 1, 1, 1, 1]", run.stderr

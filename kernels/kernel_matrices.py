@@ -66,15 +66,16 @@ def kernel_matrices(
 
 def warm_up(arch: Architecture, *, dtype: torch.dtype, device: str | torch.device = "cpu", engine: Engine = AUTO) -> None:
     """Have an engine compile what `kernel_matrices` will need for this architecture, once in a process: no timing should hold it."""
-    _warm_up(type(arch), getattr(arch, "filter_size", 1), dtype, str(device), engine)
+    _warm_up(type(arch).__name__, getattr(arch, "filter_size", 1), dtype, str(device), engine)
 
 
 @lru_cache(maxsize=256)
-def _warm_up(family: type[Architecture], filter_size: int, dtype: torch.dtype, device: str, engine: Engine) -> None:
-    if issubclass(family, ConvolutionalArchitecture):
-        kernel_matrices(family(1, filter_size=filter_size), torch.zeros(1, 1, 1, 1), dtype=dtype, device=device, engine=engine)
-    else:
-        kernel_matrices(family(1), torch.zeros(1, 1), dtype=dtype, device=device, engine=engine)
+def _warm_up(family: str, filter_size: int, dtype: torch.dtype, device: str, engine: Engine) -> None:
+    arch = ARCHITECTURES[family](1)
+    if isinstance(arch, ConvolutionalArchitecture):
+        arch = replace(arch, filter_size=filter_size)
+    x = torch.zeros((1, 1, 1, 1) if arch.is_convolutional else (1, 1))
+    kernel_matrices(arch, x, dtype=dtype, device=device, engine=engine)
 
 
 def variants(arch: Architecture, depths: Sequence[int] | None, readouts: Sequence[Readout] | None) -> tuple[Architecture, ...]:

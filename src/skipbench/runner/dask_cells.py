@@ -9,7 +9,7 @@ flight, since Dask also suspects every cell that ran beside it; if that ends the
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ class _Group:
 class _InFlight:
     planned: PlannedCell
     group: _Group
+    place: str | None
     since: float
 
     @property
@@ -96,22 +97,26 @@ class DaskCells:
             self._submit(_Group(deque([self._suspects.popleft()]), alone=True))
 
     def _submit(self, group: _Group) -> None:
-        """Send the next cell of a group, to the worker that has its matrices unless that one is full."""
-        planned = group.cells.popleft()
-        task = CellTask(planned, group.name, not group.cells, self._threads, self._limits)
-        here = sum(item.group.address == group.address for item in self._in_flight.values())
-        pinned = group.address is not None and here < self._slots.get(group.address, 0)
+        """Send the next cell of a group; where its place is gone, Dask takes another."""
+        planned, place = group.cells.popleft(), self._place(group)
         future = self._client.submit(
             run_cell,
-            task,
+            CellTask(planned, group.name, not group.cells, self._threads, self._limits),
             key=f"skipbench-cell-{uuid4().hex}",
             pure=False,
-            workers=[group.address] if pinned else None,
-            allow_other_workers=pinned,
+            workers=None if place is None else [place],
+            allow_other_workers=place is not None,
         )
-        if not pinned:
-            group.address = None
-        self._in_flight[future] = _InFlight(planned, group, time.monotonic())
+        self._in_flight[future] = _InFlight(planned, group, place, time.monotonic())
+
+    def _place(self, group: _Group) -> str | None:
+        """The worker that has the group's matrices if it has a free slot, else the one with most of them. Dask would go by what it takes
+        to be each worker's load, and put a new group in the way of another's next cell."""
+        taken = Counter(item.place for item in self._in_flight.values())
+        free = {address: slots - taken[address] for address, slots in self._slots.items()}
+        if group.address is not None and free.get(group.address, 0) > 0:
+            return group.address
+        return max(free, key=lambda address: free[address], default=None)
 
     def _next_records(self) -> Iterator[CellRecord | None]:
         ended = False

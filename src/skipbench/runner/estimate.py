@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
+from skipbench.architecture import Architecture
 from skipbench.cells import Cell
 from skipbench.datasets import Dataset
 from skipbench.kernels.cost import kernel_cost
@@ -120,27 +121,30 @@ def _network_seconds(cell: Cell, given: Mapping[str, Any], dataset: Dataset) -> 
         return _BASELINE_SECONDS
     shape, classes = dataset.input_shape, len(dataset.classes)
     if (arch := parameters.get("architecture")) is not None:
-        per_row = _row_seconds(lambda: build_network(arch, width=width, input_shape=shape, outputs=classes), (arch, width, shape), shape)
+        per_row = _twin_row_seconds(arch, width, shape, classes)
     elif "residual" in parameters and "blocks" in parameters:
-        sizes = {"residual": parameters["residual"], "blocks": parameters["blocks"], "width": width}
-        build = partial(build_practical_network, **sizes, input_shape=shape, outputs=classes)
-        per_row = _row_seconds(build, (*sizes.items(), shape), shape)
+        per_row = _practical_row_seconds(parameters["residual"], parameters["blocks"], width, shape, classes)
     else:
         return _BASELINE_SECONDS
     rows = len(dataset.splits[cell.split].train) * int(epochs)
     return 0.5 + rows * _EVALUATION_SHARE * per_row
 
 
-_MEASURED: dict[Hashable, float] = {}
+@lru_cache(maxsize=256)
+def _twin_row_seconds(arch: Architecture, width: int, input_shape: tuple[int, ...], classes: int) -> float:
+    return _row_seconds(build_network(arch, width=width, input_shape=input_shape, outputs=classes), input_shape)
 
 
-def _row_seconds(build: Callable[[], nn.Module], name: Hashable, input_shape: tuple[int, ...]) -> float:
-    """Seconds of a forward and a backward pass for one row, measured once for each name."""
-    if name not in _MEASURED:
-        network = build()
-        x = torch.randn(_CALIBRATION_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
-        _MEASURED[name] = _fastest(lambda: network(x).square().sum().backward()) / _CALIBRATION_ROWS
-    return _MEASURED[name]
+@lru_cache(maxsize=256)
+def _practical_row_seconds(residual: bool, blocks: int, width: int, input_shape: tuple[int, ...], classes: int) -> float:
+    network = build_practical_network(residual=residual, blocks=blocks, width=width, input_shape=input_shape, outputs=classes)
+    return _row_seconds(network, input_shape)
+
+
+def _row_seconds(network: nn.Module, input_shape: tuple[int, ...]) -> float:
+    """Seconds of a forward and a backward pass for one row."""
+    x = torch.randn(_CALIBRATION_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
+    return _fastest(lambda: network(x).square().sum().backward()) / _CALIBRATION_ROWS
 
 
 def _fastest(call: Callable[[], object], repeats: int = 3) -> float:

@@ -54,6 +54,8 @@ def region(name: str) -> str:
 
 
 def test_the_speeds_beside_the_peer_are_those_of_the_committed_records():
+    if not (RECORDS / "peer").is_dir():
+        pytest.skip("no measurement beside the peer is committed: tox run -e peer makes one")
     assert region("peer") == peer_table(read_folders(RECORDS / "peer")).strip()
 
 

@@ -90,7 +90,7 @@ class Session:
         """Kernels of given inputs by the function that is timed, in float32 as it is timed, or in float64."""
         from jax.experimental import enable_x64
 
-        with np.load(inputs) as given, enable_x64(dtype == "float64"):
+        with np.load(inputs, allow_pickle=False) as given, enable_x64(dtype == "float64"):
             x, z = (_channels_last(given[name]).astype(dtype) for name in ("x", "z"))
             nngp, ntk = self._matrices(x, z, batch=None)
         np.savez(to, nngp=nngp, ntk=ntk)

@@ -142,7 +142,7 @@ def test_the_recorded_spectrum_is_that_of_the_unscaled_training_matrix_as_in_rid
     assert measured["spectrum"] == measure_spectrum(kernel_matrices(MLP(depth=2), iris["X"])[1], dtype="float64")
     by_ridge = fitted(KernelRidge(MLP(depth=2)), iris).measurements_["spectrum"]
     assert measured["spectrum"].matrices[0].lambda_max == pytest.approx(by_ridge.matrices[0].lambda_max, rel=1e-10)
-    assert set(measured["phases"]) == {"kernel", "train", "evaluate", "spectrum"}
+    assert set(measured["phases"]) == {"warm-up", "kernel", "train", "evaluate", "spectrum"}
     assert all(seconds >= 0 for seconds in measured["phases"].values())
 
 

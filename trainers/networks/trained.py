@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from skipbench.trainers.networks.slices import EVALUATION_ROWS
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-class TrainedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class TrainedNetwork(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """The base of classifiers that train one network; a subclass has the parameters below in its constructor, and a `fit`.
 
     `fit` sets `network_`, a torch module on the CPU, `learning_rate_`, and by `_keep_outcome` the rest. Outputs are those of `network_` in
@@ -50,13 +51,13 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         outputs = self._outputs(X)
         return np.asarray(outputs[:, 1] - outputs[:, 0]) if len(self.classes_) == 2 else outputs
 
+    @abstractmethod
     def input_kinds(self) -> tuple[InputKind, ...]:
         """What these parameters take."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _taker(self) -> str:
         """What takes those inputs, for messages."""
-        raise NotImplementedError
 
     def _check_common_parameters(self) -> None:
         owner = type(self).__name__

@@ -96,7 +96,14 @@ def variants(arch: Architecture, depths: Sequence[int] | None, readouts: Sequenc
 
 def _stacked(matrices: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
     """One matrix as it is; several as one tensor with a leading dimension for each list that was asked for."""
-    return torch.stack(tuple(matrices)).reshape(*counts, *matrices[0].shape) if counts else matrices[0]
+    if not counts:
+        return matrices[0]
+    first, size = matrices[0], matrices[0].numel()
+    places = [(each.untyped_storage().data_ptr(), each.storage_offset()) for each in matrices]
+    start, offset = places[0]
+    if first.is_contiguous() and places == [(start, offset + number * size) for number in range(len(matrices))]:
+        return first.as_strided((len(matrices) * size,), (1,)).view(*counts, *first.shape)  # an engine laid them side by side
+    return torch.stack(tuple(matrices)).reshape(*counts, *first.shape)
 
 
 def _present_device(device: str | torch.device) -> torch.device:

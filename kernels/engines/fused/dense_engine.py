@@ -6,7 +6,7 @@ slow beside any other work, and its result would cross main memory once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipbench.architecture import Architecture, DenseMLP
-from skipbench.kernels.engines.assembly import Span, growth_factor, tiles
+from skipbench.kernels.engines.assembly import Span, growth_factor, huge_pages, tiles
 from skipbench.kernels.engines.fused.bundles import Bundle
-from skipbench.kernels.engines.fused.dense_loops import DenseSide, DenseSteps, DenseWork, dense_block, dense_selves, mirror_rows
+from skipbench.kernels.engines.fused.dense_loops import (
+    BLOCK_ROWS,
+    PRODUCT_ROWS,
+    DenseSide,
+    DenseSteps,
+    DenseWork,
+    dense_block,
+    dense_equals,
+    dense_selves,
+    mirror_rows,
+)
 from skipbench.kernels.engines.fused.program import Program, program_of
 from skipbench.kernels.engines.fused.steps import steps_of
 from skipbench.kernels.engines.fused.threads import Threads
@@ -26,8 +36,7 @@ from skipbench.kernels.recursions import growth
 
 _LARGEST_TILE = 2048
 _BLOCK_GROUPS = 16  # of z at once: their fields, and the deviations of ten layers, fit the first-level cache
-_BLOCK_ROWS = 128  # their products take 128 KiB
-_GROUPS_PER_TASK = 8
+_TASKS_PER_THREAD = 8
 _MIRRORED_ROWS = 256
 
 
@@ -45,17 +54,19 @@ class DenseMatrices:
         arch, depths = self._bundle.deepest, self._bundle.depths
         steps = dense_steps(arch, self._program, depths, self._dimension, self._dtype, normalised=normalised)
         threads = Threads(self._work)
-        nngp, ntk = (np.empty((len(depths), len(self._x), len(self._z)), dtype=self._dtype) for _ in range(2))
+        nngp, ntk = (huge_pages((len(depths), len(self._x), len(self._z)), self._dtype) for _ in range(2))
         side = self._side(working_bytes)
         for rows, columns in tiles(len(self._x), len(self._z), side, symmetric=self._is_symmetric):
-            x = self._prepared(steps, threads, 0, rows)
-            z = x if self._is_symmetric and rows == columns else self._prepared(steps, threads, 1, columns)
-            threads.run(self._tasks(steps, x, z, (rows, columns), nngp, ntk))
+            x = self._unprepared(0, rows)
+            z = x if self._is_symmetric and rows == columns else self._unprepared(1, columns)
+            threads.run(self._preparations(steps, (x,) if z is x else (x, z), threads.count))
+            threads.run(self._tasks(steps, x, z, (rows, columns), nngp, ntk, threads.count))
+            _set_equals(x, z, (rows.start, columns.start), nngp, ntk)
         if self._is_symmetric:
             for matrix in (*nngp, *ntk):
                 spans = range(0, len(matrix), _MIRRORED_ROWS)
                 threads.run(partial(_mirror, matrix, start, min(start + _MIRRORED_ROWS, len(matrix))) for start in spans)
-        return nngp, ntk, all(bool(work.is_finite[0]) for work in threads.workspaces)
+        return nngp, ntk, all(bool((work.check == 0).all()) for work in threads.workspaces)
 
     def _side(self, working_bytes: int) -> int:
         """Inputs along a tile: the inputs of both sides, in both layouts, and what belongs to them take half of the working memory."""
@@ -63,36 +74,52 @@ class DenseMatrices:
         return max(1, min(_LARGEST_TILE, working_bytes // 2 // row_bytes))
 
     def _tasks(
-        self, steps: DenseSteps, x: DenseSide, z: DenseSide, tile: tuple[Span, Span], nngp: NDArray[Any], ntk: NDArray[Any]
+        self, steps: DenseSteps, x: DenseSide, z: DenseSide, tile: tuple[Span, Span], nngp: NDArray[Any], ntk: NDArray[Any], n_threads: int
     ) -> Iterator[Callable[[DenseWork], None]]:
         n, n_groups = len(x.rows), _even_groups(len(z.identities), self._lanes)
         upper_only, corner = self._is_symmetric and tile[0] == tile[1], (tile[0].start, tile[1].start)
         x_scales = np.ascontiguousarray(np.moveaxis(x.scales, 2, 3)).reshape(self._program.n_relus, x.scales.shape[1] * self._lanes, 2)
         x_scales = np.ascontiguousarray(x_scales[:, :n])
+        strips = -(-n_groups // _BLOCK_GROUPS)
+        step = max(1, n * strips // (_TASKS_PER_THREAD * n_threads) // BLOCK_ROWS) * BLOCK_ROWS
         for group in range(0, n_groups, _BLOCK_GROUPS):
             columns = min(_BLOCK_GROUPS, n_groups - group)
             stop = min(n, (group + columns) * self._lanes) if upper_only else n
-            for start in range(0, stop, _BLOCK_ROWS):
-                yield partial(_block, (steps, x, x_scales, z, start, min(start + _BLOCK_ROWS, stop), group, columns, corner), nngp, ntk)
+            for start in range(0, stop, step):
+                yield partial(_block, (steps, x, x_scales, z, start, min(start + step, stop), group, columns, corner), nngp, ntk)
 
-    def _prepared(self, steps: DenseSteps, threads: Threads[DenseWork], which: int, span: Span) -> DenseSide:
-        """Both layouts of a span of inputs, deviations of every layer, and the values of each input with itself."""
+    def _unprepared(self, which: int, span: Span) -> DenseSide:
+        """A span of x (0) or z (1), with room for what belongs to it."""
         rows = np.ascontiguousarray((self._x, self._z)[which].rows(span.start, span.stop).numpy())
         groups = _even_groups(len(span), self._lanes)
         packed = aligned_zeros(groups * self._dimension * self._lanes, self._dtype)
         scales = aligned_zeros((self._program.n_relus * groups + 1) * 2 * self._lanes, self._dtype)  # one more: see `_relu_pass`
         values = np.zeros((len(self._bundle.depths), 2, len(span)), dtype=self._dtype)
         layers = scales[: -2 * self._lanes].reshape(self._program.n_relus, groups, 2, self._lanes)
-        side = DenseSide(rows, packed, layers, values, self._identities[which][span.start : span.stop])
-        spans = range(0, groups, _GROUPS_PER_TASK)
-        threads.run(partial(_selves, steps, side, start, min(start + _GROUPS_PER_TASK, groups), groups) for start in spans)
-        return side
+        return DenseSide(rows, packed, layers, values, self._identities[which][span.start : span.stop])
+
+    def _preparations(self, steps: DenseSteps, sides: Sequence[DenseSide], n_threads: int) -> Iterator[Callable[[DenseWork], None]]:
+        """The other layout of the inputs, deviations of every layer, and the values of each input with itself."""
+        for side in sides:
+            groups = side.scales.shape[1]
+            step = max(1, groups // (_TASKS_PER_THREAD * n_threads))
+            for start in range(0, groups, step):
+                yield partial(_selves, steps, side, start, min(start + step, groups), groups)
 
     def _work(self) -> DenseWork:
-        """G and U of both field pairs with room for a group more (see `_relu_pass`), and products with room for two vectors."""
-        state = aligned_zeros(2 * (_BLOCK_GROUPS + 1) * 2 * self._lanes, self._dtype)
-        gram = aligned_zeros((_BLOCK_ROWS + 3) * _BLOCK_GROUPS * self._lanes + 2 * self._lanes, self._dtype)
-        return DenseWork(state, gram, np.ones(1, dtype=np.bool_))
+        """G and U of both field pairs with room for a group more (see `_relu_pass`), and products with room for a few rows more."""
+        pair = (_BLOCK_GROUPS + 1) * 2 * self._lanes
+        products = (BLOCK_ROWS + PRODUCT_ROWS) * _BLOCK_GROUPS * self._lanes
+        state, gram, spare, check = (aligned_zeros(size, self._dtype) for size in (2 * pair, products, 2 * self._lanes, self._lanes))
+        return DenseWork(state, gram, spare, check, pair)
+
+
+def _set_equals(x: DenseSide, z: DenseSide, corner: tuple[int, int], nngp: NDArray[Any], ntk: NDArray[Any]) -> None:
+    """The correlation of equal inputs is exactly 1: their values are those of an input with itself."""
+    order = np.argsort(z.identities, kind="stable")
+    ordered = z.identities[order]
+    first, last = (np.searchsorted(ordered, x.identities, side=side) for side in ("left", "right"))
+    dense_equals(x, z, order, first, last, corner, nngp, ntk)
 
 
 def _even_groups(n: int, lanes: int) -> int:
@@ -104,8 +131,7 @@ def _block(arguments: tuple[Any, ...], nngp: NDArray[Any], ntk: NDArray[Any], wo
 
 
 def _selves(steps: DenseSteps, side: DenseSide, start: int, stop: int, groups: int, work: DenseWork) -> None:
-    for group in range(start, stop):
-        dense_selves(steps, side, group, groups, work)
+    dense_selves(steps, side, start, stop, groups, work)
 
 
 def _mirror(matrix: NDArray[Any], start: int, stop: int, work: DenseWork) -> None:
@@ -126,4 +152,4 @@ def dense_steps(
         bias = getattr(arch, "bias", 0.0) ** 2 / growth(arch).base ** each.depth
         reading.append((grown / doubled, -bias * grown, grown / tangent_doubled, -bias * grown, program.nngp_share))
     with np.errstate(over="ignore"):
-        return DenseSteps(steps.codes, steps.numbers, outputs, np.array(reading, dtype=dtype), steps.scale)
+        return DenseSteps(steps.codes, steps.numbers, outputs, np.array(reading, dtype=dtype), steps.scale, len(outputs))

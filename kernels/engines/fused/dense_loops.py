@@ -20,13 +20,15 @@ from skipbench.kernels.engines.fused.sources import SOURCES
 from skipbench.kernels.engines.fused.vectors import broadcast, fma, inverse_or_zero, lanes_of, load, pointer, sqrt, store
 
 PRODUCT_TERMS = 64
+PRODUCT_ROWS = 6
+BLOCK_ROWS = 4 * PRODUCT_ROWS  # their products with 16 groups, 24 KiB, stay in the first-level cache
 
 
 class DenseSteps(NamedTuple):
-    """A program as arrays: codes and numbers as in `field_loops.Steps`, and how to read a depth off the state.
+    """A program as arrays: codes and numbers as in `field_loops.Steps`, and how to read a depth off the state. In loops, as pointers.
 
     outputs: (passes,), the output that the state holds after a pass, −1 for none. reading: (passes, 5): factor and summand of nngp, of S
-    (nngp = factor G + summand), then share. scale: (1,), 1 / d.
+    (nngp = factor G + summand), then share. scale: (1,), 1 / d. passes: their number.
     """
 
     codes: Any
@@ -34,6 +36,7 @@ class DenseSteps(NamedTuple):
     outputs: Any
     reading: Any
     scale: Any
+    passes: Any
 
 
 class DenseSide(NamedTuple):
@@ -51,14 +54,29 @@ class DenseSide(NamedTuple):
 
 
 class DenseWork(NamedTuple):
-    """What one thread writes into: G and U of both field pairs, and products [row][group][lane]. is_finite: (1,) booleans."""
+    """What one thread writes into: G and U of both field pairs, products [row][group][lane], and room for two vectors.
+
+    check: a vector that stays 0 as long as all values are finite. pair: where in the state the fields of a branch begin.
+    """
 
     state: Any
     gram: Any
-    is_finite: Any
+    spare: Any
+    check: Any
+    pair: Any
 
 
-@njit
+class Target(NamedTuple):
+    """Where kernel values go: pointers to both stacks of matrices, how far two matrices and two rows lie apart, and the columns."""
+
+    nngp: Any
+    ntk: Any
+    matrix: Any
+    row: Any
+    columns: Any
+
+
+@njit(inline="always")
 def _update(numbers: Any, first: int, state: Any, at: int, post: Any, both: Any) -> None:
     """G ← keep G + gain E + β, U ← keep U + gain F + β'; an average of ones is one."""
     lanes = lanes_of(state)
@@ -80,7 +98,7 @@ def _start(state: Any, source: int, z: Any, at_z: int, deviation: Any, inverse: 
     return pre, below, t, root
 
 
-@njit
+@njit(inline="always")
 def _relu_pass(numbers: Any, first: int, state: Any, source: int, target: int, x: Any, at_x: int, z: Any, at_z: int, columns: int) -> None:
     """A pass behind a ReLU over all columns; the next column is started before this one is finished."""
     lanes = lanes_of(state)
@@ -94,7 +112,7 @@ def _relu_pass(numbers: Any, first: int, state: Any, source: int, target: int, x
         pre, below, t, root = next_pre, next_below, next_t, next_root
 
 
-@njit
+@njit(inline="always")
 def _linear_pass(numbers: Any, first: int, state: Any, source: int, target: int, columns: int) -> None:
     """A pass without ReLU, or each input with itself."""
     lanes = lanes_of(state)
@@ -105,7 +123,7 @@ def _linear_pass(numbers: Any, first: int, state: Any, source: int, target: int,
         _update(numbers, first, state, target + place, pre, both)
 
 
-@njit
+@njit(inline="always")
 def _begin(numbers: Any, scale: Any, gram: Any, at: int, state: Any, columns: int) -> None:
     """The first pass: E = F = <x, z> / d."""
     lanes = lanes_of(state)
@@ -121,36 +139,48 @@ def _two(row: Any, at: int, left: Any, right: Any, sums: Any) -> Any:
     return fma(value, left, sums[0]), fma(value, right, sums[1])
 
 
+@njit(inline="always")
+def _keep(gram: Any, at: int, sums: Any, is_first: bool) -> None:
+    """Put two sums of an x with two vectors of z in their place, or add them to what is there."""
+    lanes = lanes_of(gram)
+    store(gram, at, sums[0] if is_first else load(gram, at) + sums[0])
+    store(gram, at + lanes, sums[1] if is_first else load(gram, at + lanes) + sums[1])
+
+
 @njit
-def _multiply(steps: DenseSteps, x: Any, start: int, stop: int, z: Any, group: int, columns: int, gram: Any) -> None:
-    """gram[row][column][lane] += <x, z>: four x and two vectors of z at a time, eight sums in registers, 6 loads for 8 multiply-adds.
+def _multiply(rows: Any, start: int, stop: int, z: Any, group: int, columns: int, dimension: int, gram: Any) -> None:
+    """gram[row][column][lane] = <x, z>: six x and two vectors of z at a time, twelve sums in registers, 8 loads for 12 multiply-adds.
 
     columns is even. The sums of every `PRODUCT_TERMS` terms are added to the others: shorter chains of additions lose fewer digits.
     """
-    lanes, dimension, width = lanes_of(gram), x.shape[1], columns * lanes_of(gram)
-    rows, packed, zero = pointer(x), pointer(z), broadcast(steps.scale[0]) - broadcast(steps.scale[0])
+    lanes, width, last = lanes_of(gram), columns * lanes_of(gram), stop - 1
+    zero = broadcast(rows[start * dimension]) - broadcast(rows[start * dimension])
     for begin in range(0, dimension, PRODUCT_TERMS):
-        end = min(begin + PRODUCT_TERMS, dimension)
+        end, is_first = min(begin + PRODUCT_TERMS, dimension), begin == 0
         for column in range(0, columns, 2):
             left, right = (group + column) * dimension * lanes, (group + column + 1) * dimension * lanes
-            for row in range(start, stop, 4):
-                at0, at1 = row * dimension, min(row + 1, stop - 1) * dimension
-                at2, at3 = min(row + 2, stop - 1) * dimension, min(row + 3, stop - 1) * dimension
-                sums0 = sums1 = sums2 = sums3 = (zero, zero)
+            for row in range(start, stop, PRODUCT_ROWS):
+                at0, at1, at2 = row * dimension, min(row + 1, last) * dimension, min(row + 2, last) * dimension
+                at3, at4, at5 = min(row + 3, last) * dimension, min(row + 4, last) * dimension, min(row + 5, last) * dimension
+                sums0 = sums1 = sums2 = sums3 = sums4 = sums5 = (zero, zero)
                 for term in range(begin, end):
-                    first, second = load(packed, left + term * lanes), load(packed, right + term * lanes)
+                    first, second = load(z, left + term * lanes), load(z, right + term * lanes)
                     sums0 = _two(rows, at0 + term, first, second, sums0)
                     sums1 = _two(rows, at1 + term, first, second, sums1)
                     sums2 = _two(rows, at2 + term, first, second, sums2)
                     sums3 = _two(rows, at3 + term, first, second, sums3)
+                    sums4 = _two(rows, at4 + term, first, second, sums4)
+                    sums5 = _two(rows, at5 + term, first, second, sums5)
                 place = (row - start) * width + column * lanes
-                for offset, sums in ((0, sums0), (1, sums1), (2, sums2), (3, sums3)):
-                    at = place + offset * width
-                    store(gram, at, sums[0] if begin == 0 else load(gram, at) + sums[0])
-                    store(gram, at + lanes, sums[1] if begin == 0 else load(gram, at + lanes) + sums[1])
+                _keep(gram, place, sums0, is_first)
+                _keep(gram, place + width, sums1, is_first)
+                _keep(gram, place + 2 * width, sums2, is_first)
+                _keep(gram, place + 3 * width, sums3, is_first)
+                _keep(gram, place + 4 * width, sums4, is_first)
+                _keep(gram, place + 5 * width, sums5, is_first)
 
 
-@njit
+@njit(inline="always")
 def _read(reading: Any, number: int, state: Any, column: int) -> Any:
     """nngp and ntk of a vector of pairs."""
     lanes, first, place = lanes_of(state), 5 * number, 2 * column * lanes_of(state)
@@ -159,30 +189,28 @@ def _read(reading: Any, number: int, state: Any, column: int) -> Any:
     return post, fma(broadcast(reading[first + 4]), post, both)
 
 
-@njit
-def _write(steps: DenseSteps, number: int, columns: int, work: DenseWork, nngp: Any, ntk: Any, row: int, first: int, m: int) -> None:
-    """Put the values that the state holds into row `row` of an output, from column `first` on; those beyond column m are dropped."""
-    state, gram, lanes, reading = pointer(work.state), pointer(work.gram), lanes_of(pointer(work.state)), pointer(steps.reading)
-    output, spare = steps.outputs[number], work.gram.size - 2 * lanes_of(pointer(work.state))
-    place = (output * nngp.shape[1] + row) * nngp.shape[2]
-    check = broadcast(steps.scale[0]) - broadcast(steps.scale[0])
+@njit(inline="always")
+def _write(steps: DenseSteps, number: int, columns: int, work: DenseWork, target: Target, row: int, first: int) -> None:
+    """Put the values that the state holds into a row of an output, from column `first` on; those beyond the last column are dropped."""
+    state, lanes, reading, output = work.state, lanes_of(work.state), steps.reading, steps.outputs[number]
+    place = output * target.matrix + row * target.row + first
+    full = min(columns, (target.columns - first) // lanes)
+    check = load(work.check, 0)
     for column in range(columns):
         post, both = _read(reading, number, state, column)
         check = check + (post - post) + (both - both)  # 0, or NaN where one of them is not finite
-        at = first + column * lanes
-        if at + lanes <= m:
-            store(pointer(nngp), place + at, post)
-            store(pointer(ntk), place + at, both)
+        at = place + column * lanes
+        if column < full:
+            store(target.nngp, at, post)
+            store(target.ntk, at, both)
         else:
-            store(gram, spare, post)
-            store(gram, spare + lanes, both)
-            for lane in range(max(0, m - at)):
-                nngp[output, row, at + lane] = work.gram[spare + lane]
-                ntk[output, row, at + lane] = work.gram[spare + lanes + lane]
-    store(gram, spare, check)
-    for lane in range(lanes):
-        if work.gram[spare + lane] != 0:
-            work.is_finite[0] = False
+            store(work.spare, 0, post)
+            store(work.spare, lanes, both)
+            for lane in range(max(0, target.columns - first - column * lanes)):
+                if lane < lanes:
+                    target.nngp[at + lane] = work.spare[lane]
+                    target.ntk[at + lane] = work.spare[lanes + lane]
+    store(work.check, 0, check)
 
 
 @njit
@@ -197,24 +225,34 @@ def _layers(
     group: int,
     columns: int,
     work: DenseWork,
-    target: Any,
+    target: Target,
+    corner: Any,
 ) -> None:
-    """All passes for one x and the groups group..group + columns of z; what a depth gives goes to target: (nngp, ntk, row, column, m)."""
-    codes, numbers, lanes, state = pointer(steps.codes), pointer(steps.numbers), lanes_of(pointer(work.state)), pointer(work.state)
-    relu, pair = 0, work.state.size // 2  # the fields of a branch begin there
-    nngp, ntk, out_row, first, m = target
-    for number in range(steps.codes.shape[0]):
-        dual, source, into = codes[CODES * number], codes[CODES * number + 1] * pair, codes[CODES * number + 2] * pair
+    """All passes for one x and the groups group..group + columns of z; what a depth gives goes to target."""
+    codes, numbers, lanes, state, relu = steps.codes, steps.numbers, lanes_of(work.state), work.state, 0
+    for number in range(steps.passes):
+        dual, source, into = codes[CODES * number], codes[CODES * number + 1] * work.pair, codes[CODES * number + 2] * work.pair
         if number == 0:
-            _begin(numbers, steps.scale[0], pointer(work.gram), gram_at, state, columns)
+            _begin(numbers, steps.scale[0], work.gram, gram_at, state, columns)
         elif dual == RELU:
             at_x, at_z = 2 * (relu * rows + row), 2 * (relu * groups + group) * lanes
-            _relu_pass(numbers, NUMBERS * number, state, source, into, pointer(x_scales), at_x, pointer(z_scales), at_z, columns)
+            _relu_pass(numbers, NUMBERS * number, state, source, into, x_scales, at_x, z_scales, at_z, columns)
             relu += 1
         else:
             _linear_pass(numbers, NUMBERS * number, state, source, into, columns)
         if steps.outputs[number] >= 0:
-            _write(steps, number, columns, work, nngp, ntk, out_row, first, m)
+            _write(steps, number, columns, work, target, corner[0] + row, corner[1] + group * lanes)
+
+
+@njit
+def _pointers(steps: DenseSteps, work: DenseWork) -> Any:
+    """Both with pointers in place of arrays: passing an array counts its references atomically, which took half of a shallow kernel."""
+    return (
+        DenseSteps(
+            pointer(steps.codes), pointer(steps.numbers), pointer(steps.outputs), pointer(steps.reading), pointer(steps.scale), steps.passes
+        ),
+        DenseWork(pointer(work.state), pointer(work.gram), pointer(work.spare), pointer(work.check), work.pair),
+    )
 
 
 @njit
@@ -232,27 +270,37 @@ def _block(
     nngp: Any,
     ntk: Any,
 ) -> None:
-    lanes, rows, m = lanes_of(pointer(work.state)), x.rows.shape[0], corner[1] + z.identities.size
-    groups = z.packed.size // (lanes * max(1, x.rows.shape[1]))
-    _multiply(steps, x.rows, start, stop, z.packed, group, columns, pointer(work.gram))
-    for row in range(start, stop):
-        target = nngp, ntk, corner[0] + row, corner[1] + group * lanes, m
-        _layers(steps, x_scales, rows, row, (row - start) * columns * lanes, z.scales, groups, group, columns, work, target)
-        for column in range(group * lanes, min((group + columns) * lanes, z.identities.size)):
-            if z.identities[column] == x.identities[row]:
-                for output in range(nngp.shape[0]):
-                    nngp[output, corner[0] + row, corner[1] + column] = z.values[output, 0, column]
-                    ntk[output, corner[0] + row, corner[1] + column] = z.values[output, 1, column]
+    program, room = _pointers(steps, work)
+    lanes, rows, dimension = lanes_of(room.state), x.rows.shape[0], x.rows.shape[1]
+    target = Target(pointer(nngp), pointer(ntk), nngp.shape[1] * nngp.shape[2], nngp.shape[2], corner[1] + z.identities.size)
+    groups, of_x, of_z = z.packed.size // (lanes * max(1, dimension)), pointer(x_scales), pointer(z.scales)
+    for begin in range(start, stop, BLOCK_ROWS):
+        end = min(begin + BLOCK_ROWS, stop)
+        _multiply(pointer(x.rows), begin, end, pointer(z.packed), group, columns, dimension, room.gram)
+        for row in range(begin, end):
+            at = (row - begin) * columns * lanes
+            _layers(program, of_x, rows, row, at, of_z, groups, group, columns, room, target, corner)
+
+
+@njit
+def _equals(x: DenseSide, z: DenseSide, order: Any, first: Any, last: Any, corner: Any, nngp: Any, ntk: Any) -> None:
+    """Give equal inputs the values of an input with itself: z's inputs order[first..last] are equal to an x."""
+    for row in range(x.identities.size):
+        for place in range(first[row], last[row]):
+            column = order[place]
+            for output in range(nngp.shape[0]):
+                nngp[output, corner[0] + row, corner[1] + column] = z.values[output, 0, column]
+                ntk[output, corner[0] + row, corner[1] + column] = z.values[output, 1, column]
 
 
 @njit
 def _selves(steps: DenseSteps, side: DenseSide, group: int, groups: int, work: DenseWork) -> None:
     """Put the inputs of a group into the lanes; all passes for each with itself, r = 1; the deviations of each ReLU are noted."""
     state, numbers, lanes, dimension = pointer(work.state), pointer(steps.numbers), lanes_of(pointer(work.state)), side.rows.shape[1]
-    packed, n, pair, relu = pointer(side.packed), side.rows.shape[0], work.state.size // 2, 0
-    for lane in range(min(lanes, n - group * lanes)):
-        for term in range(dimension):
-            side.packed[(group * dimension + term) * lanes + lane] = side.rows[group * lanes + lane, term]
+    packed, rows, n, pair, relu = pointer(side.packed), pointer(side.rows), side.rows.shape[0], work.pair, 0
+    for term in range(dimension):
+        for lane in range(max(0, min(lanes, n - group * lanes))):
+            packed[(group * dimension + term) * lanes + lane] = rows[(group * lanes + lane) * dimension + term]
     total = broadcast(steps.scale[0]) - broadcast(steps.scale[0])
     for begin in range(0, dimension, PRODUCT_TERMS):
         part = broadcast(steps.scale[0]) - broadcast(steps.scale[0])
@@ -261,7 +309,7 @@ def _selves(steps: DenseSteps, side: DenseSide, group: int, groups: int, work: D
             part = fma(value, value, part)
         total = total + part
     store(pointer(work.gram), 0, total)
-    for number in range(steps.codes.shape[0]):
+    for number in range(steps.passes):
         source, into = steps.codes[number, 1] * pair, steps.codes[number, 2] * pair
         if number == 0:
             _begin(numbers, steps.scale[0], pointer(work.gram), 0, state, 1)
@@ -290,7 +338,7 @@ def _mirror(matrix: Any, start: int, stop: int) -> None:
                 matrix[row, column] = matrix[column, row]
 
 
-def _entries(sources: str) -> tuple[Any, Any, Any]:
+def _entries(sources: str) -> tuple[Any, Any, Any, Any]:
     """The functions that Python calls, cached on disk. See `sources`."""
 
     @njit(nogil=True, cache=True)
@@ -312,18 +360,25 @@ def _entries(sources: str) -> tuple[Any, Any, Any]:
             _block(steps, x, x_scales, z, start, stop, group, columns, corner, work, nngp, ntk)
 
     @njit(nogil=True, cache=True)
-    def dense_selves(steps: Any, side: Any, group: Any, groups: Any, work: Any) -> None:
+    def dense_selves(steps: Any, side: Any, start: Any, stop: Any, groups: Any, work: Any) -> None:
         if len(sources) > 0:
-            _selves(steps, side, group, groups, work)
+            for group in range(start, stop):
+                _selves(steps, side, group, groups, work)
+
+    @njit(nogil=True, cache=True)
+    def dense_equals(x: Any, z: Any, order: Any, first: Any, last: Any, corner: Any, nngp: Any, ntk: Any) -> None:
+        if len(sources) > 0:
+            _equals(x, z, order, first, last, corner, nngp, ntk)
 
     @njit(nogil=True, cache=True)
     def mirror_rows(matrix: Any, start: Any, stop: Any) -> None:
         if len(sources) > 0:
             _mirror(matrix, start, stop)
 
-    return dense_block, dense_selves, mirror_rows
+    return dense_block, dense_selves, dense_equals, mirror_rows
 
 
 # dense_block: kernel values of the inputs start..stop of x with some groups of z, written into the matrices nngp and ntk (outputs, n, m)
-# from corner (row, column) on. dense_selves: prepare one group. mirror_rows: the rows start..stop left of the diagonal, from above it.
-dense_block, dense_selves, mirror_rows = _entries(SOURCES)
+# from corner (row, column) on. dense_selves: prepare the groups start..stop. dense_equals: pairs of equal inputs, after the blocks of
+# their tile. mirror_rows: the rows start..stop left of the diagonal, from above it.
+dense_block, dense_selves, dense_equals, mirror_rows = _entries(SOURCES)

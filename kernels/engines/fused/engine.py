@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipbench.architecture import Architecture
-from skipbench.kernels.engines.assembly import Span, growth_factor, out_of_range, tiles
+from skipbench.kernels.engines.assembly import Span, growth_factor, huge_pages, out_of_range, tiles
 from skipbench.kernels.engines.fused.bundles import Bundle, bundles
 from skipbench.kernels.inputs import Inputs, identity_codes
 
@@ -29,11 +29,12 @@ def fused_matrices(
     identities = identity_codes(x, other)
     for bundle in bundles(archs):
         compute = _convolutional if bundle.deepest.is_convolutional else _dense
-        nngp, ntk = compute(bundle, x, z, identities, normalised=normalised, working_bytes=working_bytes)
+        computed = compute(bundle, x, z, identities, normalised=normalised, working_bytes=working_bytes)
+        nngp, ntk = (torch.from_numpy(matrices) for matrices in computed)
         for number in bundle.members:
             depth, readout = bundle.output_of(archs[number])
             output = readout * len(bundle.depths) + depth
-            found[number] = torch.from_numpy(nngp[output]), torch.from_numpy(ntk[output])
+            found[number] = nngp[output], ntk[output]
     return [pair for pair in found if pair is not None]
 
 
@@ -59,7 +60,7 @@ def _convolutional(
     other = x if z is None else z
     tile_of = ConvolutionalTiles(bundle, x, other, identities)
     n_outputs, dtype = len(bundle.depths) * len(bundle.readouts), np.float32 if x.dtype == torch.float32 else np.float64
-    found = np.empty((2, n_outputs, len(x), len(other)), dtype=dtype)
+    found = huge_pages((2, n_outputs, len(x), len(other)), dtype)
     grown = np.array([1.0 if normalised else growth_factor(bundle.deepest, depth) for depth in bundle.depths] * len(bundle.readouts))
     for rows, columns in tiles(len(x), len(other), tile_of.side(working_bytes), symmetric=z is None):
         values = tile_of.values(rows, columns, upper_only=z is None and rows == columns)

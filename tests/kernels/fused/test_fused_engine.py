@@ -173,7 +173,7 @@ def test_a_warm_up_compiles_all_that_a_kernel_matrix_needs():
         "from skipbench.kernels.kernel_matrices import kernel_matrices, warm_up\n"
         "from skipbench.kernels.engines.fused import dense_loops, tiles\n"
         "entries = [tiles.prepare_group, tiles.spread_group, tiles.pair_group]\n"
-        "entries += [dense_loops.dense_selves, dense_loops.dense_block, dense_loops.mirror_rows]\n"
+        "entries += [dense_loops.dense_selves, dense_loops.dense_block, dense_loops.dense_equals, dense_loops.mirror_rows]\n"
         "for arch, shape in ((ResCNN(3, filter_size=5), (2, 4, 6)), (MLP(2), (7,))):\n"
         "    warm_up(arch, dtype=torch.float32)\n"
         "    before = [len(entry.signatures) for entry in entries]\n"
@@ -183,4 +183,14 @@ def test_a_warm_up_compiles_all_that_a_kernel_matrix_needs():
         "print(before)"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert run.stdout.strip() == "[1, 1, 1, 1, 1, 1]", run.stderr
+    assert run.stdout.strip() == "[1, 1, 1, 1, 1, 1, 1]", run.stderr
+
+
+@pytest.mark.parametrize("wanted", [[1, 2, 4], [4, 1], [2, 2]])  # side by side, in another order, twice
+@pytest.mark.parametrize(("arch", "shape"), [(MLP(4), (5,)), (ResCNN(4, readout="tr"), (2, 3, 4))])
+def test_several_depths_stand_as_they_were_asked_for(arch, shape, wanted):
+    x = np.random.default_rng(0).normal(size=(3, *shape))
+    together = kernel_matrices(arch, x, depths=wanted, engine="fused")
+    alone = [kernel_matrices(replace(arch, depth=depth), x, engine="fused") for depth in wanted]
+    for stacked, matrices in zip(together, zip(*alone, strict=True), strict=True):
+        assert torch.equal(stacked, torch.stack(matrices))

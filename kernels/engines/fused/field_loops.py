@@ -93,13 +93,16 @@ class Rectangle(NamedTuple):
 def gram_row(x: Any, at_x: int, z: Any, at_z: int, channels: int, plane: int, columns: int, target: Any, at: int) -> None:
     """E = F = <x_i, z_j> / C (the images of x are divided by C)."""
     lanes = lanes_of(z)
-    for column in range(columns):
-        total = broadcast(x[at_x + column]) * load(z, at_z + column * lanes)
-        for channel in range(1, channels):
-            start = channel * plane + column
-            total = fma(broadcast(x[at_x + start]), load(z, at_z + start * lanes), total)
-        store(target, at + 2 * column * lanes, total)
-        store(target, at + (2 * column + 1) * lanes, total)
+    for channel in range(channels):  # outside: a loop of three turns has more overhead than work
+        start = channel * plane
+        for column in range(columns):
+            pixel, place = start + column, at + 2 * column * lanes
+            value = broadcast(x[at_x + pixel]) * load(z, at_z + pixel * lanes)
+            if channel > 0:
+                value = fma(broadcast(x[at_x + pixel]), load(z, at_z + pixel * lanes), load(target, place))
+            store(target, place, value)
+            if channel == channels - 1:
+                store(target, place + lanes, value)
 
 
 @njit

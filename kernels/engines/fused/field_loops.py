@@ -20,8 +20,6 @@ from skipbench.kernels.engines.fused.relu import relu_finish, relu_start
 from skipbench.kernels.engines.fused.vectors import accumulate, broadcast, fma, inverse_or_zero, lanes_of, load, sqrt, store
 
 GRAM, RELU, LINEAR = 0, 1, 2  # `Dual` as plain numbers
-
-
 CODES, NUMBERS = 6, 8  # of each pass
 
 
@@ -97,9 +95,8 @@ def gram_row(x: Any, at_x: int, z: Any, at_z: int, channels: int, plane: int, co
         start = channel * plane
         for column in range(columns):
             pixel, place = start + column, at + 2 * column * lanes
-            value = broadcast(x[at_x + pixel]) * load(z, at_z + pixel * lanes)
-            if channel > 0:
-                value = fma(broadcast(x[at_x + pixel]), load(z, at_z + pixel * lanes), load(target, place))
+            left, right = broadcast(x[at_x + pixel]), load(z, at_z + pixel * lanes)
+            value = fma(left, right, load(target, place)) if channel > 0 else left * right
             store(target, place, value)
             if channel == channels - 1:
                 store(target, place + lanes, value)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from skipbench.architecture import Architecture
 from skipbench.checks import SkipbenchError
 from skipbench.kernels.recursions import growth
-
-_PAGE = 2**21  # bytes of a large page of memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +22,6 @@ class Span:
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-
-def huge_pages(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An array, not initialised, that begins where a large page of memory does.
-
-    numpy asks for large pages, but what lies before the first and behind the last of them comes in small ones, a thousand faults a matrix:
-    up to half of the time of a shallow kernel. What is added on both sides is never touched.
-    """
-    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if count < _PAGE:
-        return np.empty(shape, dtype=dtype)
-    raw = np.empty(-(-count // _PAGE) * _PAGE + _PAGE, dtype=np.uint8)
-    start = -raw.ctypes.data % _PAGE
-    found: NDArray[Any] = raw[start : start + count].view(dtype).reshape(shape)
-    return found
 
 
 def tiles(n: int, m: int, side: int, *, symmetric: bool) -> Iterator[tuple[Span, Span]]:

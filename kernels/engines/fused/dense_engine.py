@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipbench.architecture import Architecture, DenseMLP
-from skipbench.kernels.engines.assembly import Span, growth_factor, huge_pages, tiles
+from skipbench.kernels.engines.assembly import Span, growth_factor, tiles
 from skipbench.kernels.engines.fused.bundles import Bundle
 from skipbench.kernels.engines.fused.dense_loops import (
     BLOCK_ROWS,
@@ -31,6 +31,7 @@ from skipbench.kernels.engines.fused.program import Program, program_of
 from skipbench.kernels.engines.fused.steps import steps_of
 from skipbench.kernels.engines.fused.threads import Threads
 from skipbench.kernels.engines.fused.vectors import LANES, aligned_zeros
+from skipbench.kernels.engines.result_memory import result_array
 from skipbench.kernels.inputs import Inputs
 from skipbench.kernels.recursions import growth
 
@@ -54,7 +55,7 @@ class DenseMatrices:
         arch, depths = self._bundle.deepest, self._bundle.depths
         steps = dense_steps(arch, self._program, depths, self._dimension, self._dtype, normalised=normalised)
         threads = Threads(self._work)
-        nngp, ntk = (huge_pages((len(depths), len(self._x), len(self._z)), self._dtype) for _ in range(2))
+        nngp, ntk = (result_array((len(depths), len(self._x), len(self._z)), self._dtype) for _ in range(2))
         side = self._side(working_bytes)
         for rows, columns in tiles(len(self._x), len(self._z), side, symmetric=self._is_symmetric):
             x = self._unprepared(0, rows)
@@ -63,9 +64,9 @@ class DenseMatrices:
             threads.run(self._tasks(steps, x, z, (rows, columns), nngp, ntk, threads.count))
             _set_equals(x, z, (rows.start, columns.start), nngp, ntk)
         if self._is_symmetric:
-            for matrix in (*nngp, *ntk):
-                spans = range(0, len(matrix), _MIRRORED_ROWS)
-                threads.run(partial(_mirror, matrix, start, min(start + _MIRRORED_ROWS, len(matrix))) for start in spans)
+            n = len(self._x)
+            spans = [Span(start, min(start + _MIRRORED_ROWS, n)) for start in range(0, n, _MIRRORED_ROWS)]
+            threads.run(partial(_mirror, matrix, span.start, span.stop) for matrix in (*nngp, *ntk) for span in spans)
         return nngp, ntk, all(bool((work.check == 0).all()) for work in threads.workspaces)
 
     def _side(self, working_bytes: int) -> int:
@@ -110,8 +111,9 @@ class DenseMatrices:
         """G and U of both field pairs with room for a group more (see `_relu_pass`), and products with room for a few rows more."""
         pair = (_BLOCK_GROUPS + 1) * 2 * self._lanes
         products = (BLOCK_ROWS + PRODUCT_ROWS) * _BLOCK_GROUPS * self._lanes
-        state, gram, spare, check = (aligned_zeros(size, self._dtype) for size in (2 * pair, products, 2 * self._lanes, self._lanes))
-        return DenseWork(state, gram, spare, check, pair)
+        sizes = (2 * pair, products, 2 * _BLOCK_GROUPS * self._lanes, self._lanes)
+        state, gram, values, check = (aligned_zeros(size, self._dtype) for size in sizes)
+        return DenseWork(state, gram, values, check, pair)
 
 
 def _set_equals(x: DenseSide, z: DenseSide, corner: tuple[int, int], nngp: NDArray[Any], ntk: NDArray[Any]) -> None:
@@ -135,7 +137,7 @@ def _selves(steps: DenseSteps, side: DenseSide, start: int, stop: int, groups: i
 
 
 def _mirror(matrix: NDArray[Any], start: int, stop: int, work: DenseWork) -> None:
-    mirror_rows(matrix, start, stop)
+    mirror_rows(matrix, start, stop, work)
 
 
 def dense_steps(

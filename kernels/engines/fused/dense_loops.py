@@ -17,11 +17,24 @@ from numba import njit
 from skipbench.kernels.engines.fused.field_loops import CODES, NUMBERS, RELU
 from skipbench.kernels.engines.fused.relu import relu_finish, relu_start
 from skipbench.kernels.engines.fused.sources import SOURCES
-from skipbench.kernels.engines.fused.vectors import broadcast, fma, inverse_or_zero, lanes_of, load, pointer, sqrt, store
+from skipbench.kernels.engines.fused.vectors import (
+    broadcast,
+    fma,
+    inverse_or_zero,
+    lanes_of,
+    load,
+    pointer,
+    sqrt,
+    store,
+    stream,
+    streamed,
+    until_aligned,
+)
 
 PRODUCT_TERMS = 64
-PRODUCT_ROWS = 6
-BLOCK_ROWS = 4 * PRODUCT_ROWS  # their products with 16 groups, 24 KiB, stay in the first-level cache
+PRODUCT_ROWS = 8
+BLOCK_ROWS = 3 * PRODUCT_ROWS  # their products with 16 groups, 24 KiB, stay in the first-level cache
+MIRRORED_LANES = 4
 
 
 class DenseSteps(NamedTuple):
@@ -54,14 +67,14 @@ class DenseSide(NamedTuple):
 
 
 class DenseWork(NamedTuple):
-    """What one thread writes into: G and U of both field pairs, products [row][group][lane], and room for two vectors.
+    """What one thread writes into: G and U of both field pairs, products [row][group][lane], and a row of nngp and one of ntk.
 
     check: a vector that stays 0 as long as all values are finite. pair: where in the state the fields of a branch begin.
     """
 
     state: Any
     gram: Any
-    spare: Any
+    values: Any
     check: Any
     pair: Any
 
@@ -149,7 +162,7 @@ def _keep(gram: Any, at: int, sums: Any, is_first: bool) -> None:
 
 @njit
 def _multiply(rows: Any, start: int, stop: int, z: Any, group: int, columns: int, dimension: int, gram: Any) -> None:
-    """gram[row][column][lane] = <x, z>: six x and two vectors of z at a time, twelve sums in registers, 8 loads for 12 multiply-adds.
+    """gram[row][column][lane] = <x, z>: eight x and two vectors of z at a time, 16 sums in registers, 10 loads for 16 multiply-adds.
 
     columns is even. The sums of every `PRODUCT_TERMS` terms are added to the others: shorter chains of additions lose fewer digits.
     """
@@ -162,7 +175,8 @@ def _multiply(rows: Any, start: int, stop: int, z: Any, group: int, columns: int
             for row in range(start, stop, PRODUCT_ROWS):
                 at0, at1, at2 = row * dimension, min(row + 1, last) * dimension, min(row + 2, last) * dimension
                 at3, at4, at5 = min(row + 3, last) * dimension, min(row + 4, last) * dimension, min(row + 5, last) * dimension
-                sums0 = sums1 = sums2 = sums3 = sums4 = sums5 = (zero, zero)
+                at6, at7 = min(row + 6, last) * dimension, min(row + 7, last) * dimension
+                sums0 = sums1 = sums2 = sums3 = sums4 = sums5 = sums6 = sums7 = (zero, zero)
                 for term in range(begin, end):
                     first, second = load(z, left + term * lanes), load(z, right + term * lanes)
                     sums0 = _two(rows, at0 + term, first, second, sums0)
@@ -171,6 +185,8 @@ def _multiply(rows: Any, start: int, stop: int, z: Any, group: int, columns: int
                     sums3 = _two(rows, at3 + term, first, second, sums3)
                     sums4 = _two(rows, at4 + term, first, second, sums4)
                     sums5 = _two(rows, at5 + term, first, second, sums5)
+                    sums6 = _two(rows, at6 + term, first, second, sums6)
+                    sums7 = _two(rows, at7 + term, first, second, sums7)
                 place = (row - start) * width + column * lanes
                 _keep(gram, place, sums0, is_first)
                 _keep(gram, place + width, sums1, is_first)
@@ -178,6 +194,8 @@ def _multiply(rows: Any, start: int, stop: int, z: Any, group: int, columns: int
                 _keep(gram, place + 3 * width, sums3, is_first)
                 _keep(gram, place + 4 * width, sums4, is_first)
                 _keep(gram, place + 5 * width, sums5, is_first)
+                _keep(gram, place + 6 * width, sums6, is_first)
+                _keep(gram, place + 7 * width, sums7, is_first)
 
 
 @njit(inline="always")
@@ -190,27 +208,33 @@ def _read(reading: Any, number: int, state: Any, column: int) -> Any:
 
 
 @njit(inline="always")
+def _send(source: Any, at: int, target: Any, place: int, count: int) -> None:
+    """Copy numbers past the caches, but for those before the first whole vector and behind the last."""
+    lanes, head = lanes_of(source), min(count, until_aligned(target, place))
+    tail = head + (count - head) // lanes * lanes
+    for number in range(head):
+        target[place + number] = source[at + number]
+    for number in range(head, tail, lanes):
+        stream(target, place + number, load(source, at + number))
+    for number in range(tail, count):
+        target[place + number] = source[at + number]
+
+
+@njit(inline="always")
 def _write(steps: DenseSteps, number: int, columns: int, work: DenseWork, target: Target, row: int, first: int) -> None:
     """Put the values that the state holds into a row of an output, from column `first` on; those beyond the last column are dropped."""
-    state, lanes, reading, output = work.state, lanes_of(work.state), steps.reading, steps.outputs[number]
-    place = output * target.matrix + row * target.row + first
-    full = min(columns, (target.columns - first) // lanes)
+    lanes, output = lanes_of(work.state), steps.outputs[number]
+    width, place = columns * lanes, output * target.matrix + row * target.row + first
     check = load(work.check, 0)
     for column in range(columns):
-        post, both = _read(reading, number, state, column)
+        post, both = _read(steps.reading, number, work.state, column)
         check = check + (post - post) + (both - both)  # 0, or NaN where one of them is not finite
-        at = place + column * lanes
-        if column < full:
-            store(target.nngp, at, post)
-            store(target.ntk, at, both)
-        else:
-            store(work.spare, 0, post)
-            store(work.spare, lanes, both)
-            for lane in range(max(0, target.columns - first - column * lanes)):
-                if lane < lanes:
-                    target.nngp[at + lane] = work.spare[lane]
-                    target.ntk[at + lane] = work.spare[lanes + lane]
+        store(work.values, column * lanes, post)
+        store(work.values, width + column * lanes, both)
     store(work.check, 0, check)
+    count = min(width, target.columns - first)
+    _send(work.values, 0, target.nngp, place, count)
+    _send(work.values, width, target.ntk, place, count)
 
 
 @njit
@@ -251,7 +275,7 @@ def _pointers(steps: DenseSteps, work: DenseWork) -> Any:
         DenseSteps(
             pointer(steps.codes), pointer(steps.numbers), pointer(steps.outputs), pointer(steps.reading), pointer(steps.scale), steps.passes
         ),
-        DenseWork(pointer(work.state), pointer(work.gram), pointer(work.spare), pointer(work.check), work.pair),
+        DenseWork(pointer(work.state), pointer(work.gram), pointer(work.values), pointer(work.check), work.pair),
     )
 
 
@@ -280,6 +304,7 @@ def _block(
         for row in range(begin, end):
             at = (row - begin) * columns * lanes
             _layers(program, of_x, rows, row, at, of_z, groups, group, columns, room, target, corner)
+    streamed()
 
 
 @njit
@@ -331,11 +356,23 @@ def _selves(steps: DenseSteps, side: DenseSide, group: int, groups: int, work: D
 
 
 @njit
-def _mirror(matrix: Any, start: int, stop: int) -> None:
-    for begin in range(0, stop, 16):
-        for row in range(start, stop):
-            for column in range(begin, min(begin + 16, row)):
-                matrix[row, column] = matrix[column, row]
+def _mirror(matrix: Any, start: int, stop: int, work: DenseWork) -> None:
+    """matrix[row, column] = matrix[column, row] for column < row, a square at a time, turned in the first-level cache."""
+    place, square, n = pointer(matrix), pointer(work.gram), matrix.shape[1]
+    side = MIRRORED_LANES * lanes_of(square)
+    turned = side * side
+    for first in range(start, stop, side):
+        rows = min(side, stop - first)
+        for begin in range(0, first + rows, side):
+            for column in range(min(side, n - begin)):
+                for row in range(rows):
+                    square[column * side + row] = place[(begin + column) * n + first + row]
+            for row in range(rows):
+                count = max(0, min(side, first + row - begin))
+                for column in range(count):
+                    square[turned + column] = square[column * side + row]
+                _send(square, turned, place, (first + row) * n + begin, count)
+    streamed()
 
 
 def _entries(sources: str) -> tuple[Any, Any, Any, Any]:
@@ -371,9 +408,9 @@ def _entries(sources: str) -> tuple[Any, Any, Any, Any]:
             _equals(x, z, order, first, last, corner, nngp, ntk)
 
     @njit(nogil=True, cache=True)
-    def mirror_rows(matrix: Any, start: Any, stop: Any) -> None:
+    def mirror_rows(matrix: Any, start: Any, stop: Any, work: Any) -> None:
         if len(sources) > 0:
-            _mirror(matrix, start, stop)
+            _mirror(matrix, start, stop, work)
 
     return dense_block, dense_selves, dense_equals, mirror_rows
 

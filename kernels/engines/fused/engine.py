@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipbench.architecture import Architecture
-from skipbench.kernels.engines.assembly import Span, growth_factor, huge_pages, out_of_range, tiles
+from skipbench.kernels.engines.assembly import Span, growth_factor, out_of_range, tiles
 from skipbench.kernels.engines.fused.bundles import Bundle, bundles
+from skipbench.kernels.engines.result_memory import result_array
 from skipbench.kernels.inputs import Inputs, identity_codes
 
 
@@ -60,7 +61,7 @@ def _convolutional(
     other = x if z is None else z
     tile_of = ConvolutionalTiles(bundle, x, other, identities)
     n_outputs, dtype = len(bundle.depths) * len(bundle.readouts), np.float32 if x.dtype == torch.float32 else np.float64
-    found = huge_pages((2, n_outputs, len(x), len(other)), dtype)
+    found = result_array((2, n_outputs, len(x), len(other)), dtype)
     grown = np.array([1.0 if normalised else growth_factor(bundle.deepest, depth) for depth in bundle.depths] * len(bundle.readouts))
     for rows, columns in tiles(len(x), len(other), tile_of.side(working_bytes), symmetric=z is None):
         values = tile_of.values(rows, columns, upper_only=z is None and rows == columns)

@@ -111,6 +111,46 @@ def store(typingctx: Any, target: Any, index: Any, values: Any) -> Any:
 
 
 @intrinsic
+def stream(typingctx: Any, target: Any, index: Any, values: Any) -> Any:
+    """Write a vector past the caches, to an aligned place: `store` would first read the line that it overwrites. See `streamed`."""
+    signature = types.none(target, types.intp, values)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        where, at, value = args
+        written = builder.store(value, _address(builder, where, at, value.type), align=value.type.count * target.dtype.bitwidth // 8)
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def streamed(typingctx: Any) -> Any:
+    """Wait for what `stream` wrote: other threads may read it from here on."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
+@intrinsic
+def until_aligned(typingctx: Any, target: Any, index: Any) -> Any:
+    """How many numbers lie between a place and the first one, from it on, that `stream` may write to."""
+    size = target.dtype.bitwidth // 8
+    vector = Vector(target.dtype).lanes * size
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integer = context.get_value_type(types.intp)
+        address = builder.ptrtoint(builder.gep(args[0], [args[1]]), integer)
+        missing = builder.and_(builder.neg(address), ir.Constant(integer, vector - 1))
+        return builder.udiv(missing, ir.Constant(integer, size))
+
+    return types.intp(target, types.intp), codegen
+
+
+@intrinsic
 def accumulate(typingctx: Any, sums: Any, index: Any, values: Any) -> Any:
     """Add a vector to the float64 numbers index, index + 1, ... behind a pointer."""
     signature = types.none(sums, types.intp, values)

@@ -65,6 +65,19 @@ def test_any_number_of_inputs_fills_the_vectors(arch, n):
         assert max(errors(arch, x, z, dtype=dtype)) < allowed
 
 
+@pytest.mark.parametrize("n", [63, 64, 65, 150, 320])
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_a_symmetric_matrix_and_its_parts_hold_the_same_values(n, dtype):
+    """Rows that begin anywhere in a cache line, squares that are mirrored in part, and all depths at once."""
+    x = torch.tensor(np.random.default_rng(n).normal(size=(n, 7)))
+    whole = kernel_matrices(ResMLP(3, 0.5), x, dtype=dtype, engine="fused", depths=[3, 1])
+    parts = kernel_matrices(ResMLP(3, 0.5), x, x[: n - 30], dtype=dtype, engine="fused", depths=[3, 1])
+    for gram, part in zip(whole, parts, strict=True):
+        assert torch.equal(gram, gram.mT)
+        assert torch.equal(gram[..., : n - 30].triu(), part.triu())
+        torch.testing.assert_close(gram[..., : n - 30], part, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("side", [(1, 1), (1, 9), (9, 1), (2, 3), (13, 7), (5, 33)])
 @pytest.mark.parametrize("filter_size", [1, 3, 5, 11])
 @pytest.mark.parametrize("padding", ["zero", "circular"])

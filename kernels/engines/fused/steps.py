@@ -86,18 +86,21 @@ def workspace_of(program: Program, frame: Frame, dtype: Any) -> Workspace:
     """What one thread needs."""
     lanes = LANES[np.dtype(dtype)]
     sums = aligned_zeros(2 * len(program.passes) * frame.n_readouts * lanes, np.float64)
-    return Workspace(_scratch_of(program, frame, dtype), sums, np.zeros(lanes, dtype=np.int64))
+    reach = len(frame.taps) // 2
+    first_length = (frame.width + 3 * reach) * lanes
+    first_rows = aligned_zeros((2 * reach + 5) * first_length, dtype)
+    return Workspace(_scratch_of(program, frame, dtype), first_rows, first_length, sums, np.zeros(lanes, dtype=np.int64))
 
 
 def _scratch_of(program: Program, frame: Frame, dtype: Any) -> Scratch:
     lanes, reach = LANES[np.dtype(dtype)], len(frame.taps) // 2
-    row_length = 2 * (frame.width + 2 * reach) * lanes
+    row_length = 2 * (frame.width + 3 * reach) * lanes
     ring_rows = frame.height if frame.circular else 2 * reach + 1
     n_fields = 2 if program.has_branch else 1
     return Scratch(
         aligned_zeros((n_fields * frame.height * frame.width + 1) * 2 * lanes, dtype),  # one pixel more: see `start_pixel`
-        aligned_zeros(4 * row_length, dtype),
+        aligned_zeros((2 * reach + 5) * row_length, dtype),
         aligned_zeros(2 * ring_rows * frame.width * lanes, dtype),
-        aligned_zeros(2 * ring_rows * frame.width * lanes, dtype),
+        aligned_zeros(2 * frame.height * frame.width * lanes if frame.circular else lanes, dtype),
         row_length,
     )

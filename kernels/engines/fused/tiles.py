@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from numba import njit
 
-from skipbench.kernels.engines.fused.field_loops import Frame, Rectangle, Scratch, Side, Steps
-from skipbench.kernels.engines.fused.passes import run_offsets, run_passes
+from skipbench.kernels.engines.fused.field_loops import BOTH, Frame, Rectangle, Scratch, Side, Steps
+from skipbench.kernels.engines.fused.passes import clear_margins, run_offsets, run_passes
 from skipbench.kernels.engines.fused.sources import SOURCES
 from skipbench.kernels.engines.fused.vectors import lanes_of, pointer
 
@@ -47,16 +47,23 @@ class Finish(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """What one thread writes into: buffers, readout sums [pass][readout][E, F][lane] in float64, and a number for each lane."""
+    """What one thread writes into: buffers, readout sums [pass][readout][E, F][lane] in float64, and a number for each lane.
+
+    first_rows: rows of the first pass, one plane each, of `first_length` numbers.
+    """
 
     scratch: Scratch
+    first_rows: Any
+    first_length: int
     sums: Any
     same: Any
 
 
 @njit
-def pointed(steps: Steps, frame: Frame, scratch: Scratch) -> Any:
-    """The same with pointers in the place of arrays."""
+def pointed(steps: Steps, frame: Frame, work: Workspace) -> Any:
+    """Steps, frame, scratch and the scratch of the first pass with pointers in the place of arrays."""
+    scratch = work.scratch
+    state, ring, second_ring = pointer(scratch.state), pointer(scratch.ring), pointer(scratch.second_ring)
     return (
         Steps(pointer(steps.codes), pointer(steps.numbers), pointer(steps.scale)),
         Frame(
@@ -71,7 +78,8 @@ def pointed(steps: Steps, frame: Frame, scratch: Scratch) -> Any:
             pointer(frame.row_weights),
             pointer(frame.column_weights),
         ),
-        Scratch(pointer(scratch.state), pointer(scratch.row), pointer(scratch.ring), pointer(scratch.second_ring), scratch.row_length),
+        Scratch(state, pointer(scratch.row), ring, second_ring, scratch.row_length),
+        Scratch(state, pointer(work.first_rows), ring, second_ring, work.first_length),
     )
 
 
@@ -84,10 +92,11 @@ def _prepare(steps: Steps, frame: Frame, given: Any, n_scales: int, group: int, 
         for value in range(size):
             z.images[start + value * lanes + lane] = given[source, value]
     work.sums[:] = 0
-    inner_steps, inner_frame, scratch = pointed(steps, frame, work.scratch)
+    inner_steps, inner_frame, scratch, first_scratch = pointed(steps, frame, work)
     side = Side(pointer(z.images), start, pointer(z.scales), first * n_scales)
     whole = Rectangle(frame.height, frame.width, 0, 0, 0, 0)
-    run_passes(inner_steps, inner_frame, side, side, whole, True, scratch, pointer(work.sums), steps.codes.shape[0])
+    clear_margins(inner_frame, frame.width, scratch.row, scratch.row_length, BOTH)
+    run_passes(inner_steps, inner_frame, side, side, whole, True, scratch, first_scratch, pointer(work.sums), steps.codes.shape[0])
     for lane in range(min(lanes, given.shape[0] - first)):
         for index in range(z.self_sums.shape[1]):
             z.self_sums[first + lane, index] = work.sums[index * lanes + lane]
@@ -120,7 +129,7 @@ def _pairs(
 ) -> None:
     lanes, n_passes = lanes_of(pointer(x.images)), steps.codes.shape[0]
     first, size, n_scales = group * lanes, x.images.shape[1], x.scales.shape[1]
-    inner_steps, inner_frame, scratch = pointed(steps, frame, work.scratch)
+    inner_steps, inner_frame, scratch, first_scratch = pointed(steps, frame, work)
     side = Side(pointer(z.images), group * size * lanes, pointer(z.scales), group * n_scales * lanes)
     same, self_sums, sums = pointer(work.same), pointer(z.self_sums), pointer(work.sums)
     for row in range(start, stop):
@@ -129,7 +138,7 @@ def _pairs(
             is_same = column < z.identities.size and z.identities[column] == x.identities[row]
             work.same[lane] = column if is_same else -1
         other = Side(pointer(x.images), row * size, pointer(x.scales), row * n_scales)
-        run_offsets(inner_steps, inner_frame, other, side, all_offsets, same, self_sums, scratch, sums, n_passes)
+        run_offsets(inner_steps, inner_frame, other, side, all_offsets, same, self_sums, scratch, first_scratch, sums, n_passes)
         _finish(finish, work.sums, lanes, row, first, nngp, ntk)
 
 

@@ -21,7 +21,7 @@ from skipbench.kernels.engines.fused.relu import relu_finish
 from skipbench.kernels.engines.fused.vectors import accumulate, broadcast, fma, lanes_of, load, plus_half, store
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def across(row: Any, place: int, taps: Any, planes: Any) -> Any:
     """E and F summed over the filter's columns, from a row with margins."""
     step, both_at = len(planes) * lanes_of(row), (len(planes) - 1) * lanes_of(row)
@@ -32,7 +32,7 @@ def across(row: Any, place: int, taps: Any, planes: Any) -> Any:
     return post, both
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def with_rows(post: Any, both: Any, ring: Any, window: Any, first: int, last: int, place: int, both_at: int) -> Any:
     """E and F of one row plus those of the rows first..last of the window."""
     for other in range(first, last):
@@ -41,11 +41,10 @@ def with_rows(post: Any, both: Any, ring: Any, window: Any, first: int, last: in
     return post, both
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def put(post: Any, both: Any, numbers: Any, first: int, carries: bool, state: Any, at: int) -> None:
-    """G ← keep G + gain E and U ← keep U + gain F."""
+    """G ← keep G + E and U ← keep U + F, sums over the filter; see `end_row` for the rest."""
     lanes = lanes_of(state)
-    post, both = broadcast(numbers[first + 1]) * post, broadcast(numbers[first + 5]) * both
     if carries:
         post = fma(broadcast(numbers[first]), load(state, at), post)
         both = fma(broadcast(numbers[first + 4]), load(state, at + lanes), both)
@@ -80,7 +79,7 @@ class Read(NamedTuple):
     slot: int
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def down(scratch: Scratch, follow: Follow, column: int) -> Any:
     """E and F of one pixel summed over the filter's rows."""
     row, lanes, place = scratch.row, lanes_of(scratch.row), len(follow.planes) * column * lanes_of(scratch.row)
@@ -88,14 +87,14 @@ def down(scratch: Scratch, follow: Follow, column: int) -> Any:
     return with_rows(load(row, start), load(row, start + both_at), row, follow.window, 1, len(follow.window), place, both_at)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def end_once(scratch: Scratch, follow: Follow, column: int, post: Any, both: Any, numbers: Any, first: int, carries: bool) -> None:
     """The update behind one box average."""
     if follow.updates:
         put(post, both, numbers, first, carries, scratch.state, follow.at + 2 * column * lanes_of(scratch.state))
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def end_twice(scratch: Scratch, follow: Follow, column: int, post: Any, both: Any, numbers: Any, first: int, older: int) -> None:
     """The second sum over the filter's rows, of a pixel that is averaged along the columns twice, and the update."""
     lanes, place = lanes_of(scratch.state), 2 * column * lanes_of(scratch.state)
@@ -110,7 +109,7 @@ def end_twice(scratch: Scratch, follow: Follow, column: int, post: Any, both: An
         put(post, both, numbers, first, True, scratch.state, follow.at + place)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def add_readout(scratch: Scratch, follow: Follow, read: Read, column: int, post: Any, both: Any) -> Any:
     """Add a pixel of the newest row to its readout sums."""
     lanes, share = lanes_of(scratch.row), broadcast(read.weights[read.start + column])
@@ -118,7 +117,7 @@ def add_readout(scratch: Scratch, follow: Follow, read: Read, column: int, post:
     return fma(share, load(scratch.row, place), post), fma(share, load(scratch.row, place + lanes), both)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def end_readout(read: Read, post: Any, both: Any, lanes: int) -> None:
     """Add a row's readout sums to those of the field."""
     accumulate(read.sums, read.slot, post * broadcast(read.weight))
@@ -207,13 +206,13 @@ def read_relu(state: Any, source: Relu, read: Read, columns: int) -> None:
     end_readout(read, sum_post, sum_both, lanes)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def spare_row(scratch: Scratch, taps: Any, number: int) -> int:
     """Where one of two rows for sums begins, with its margin, behind the ring of rows and its zero row."""
     return (len(taps) + 2 + number) * scratch.row_length
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def sum_rows(scratch: Scratch, follow: Follow, columns: int, taps: Any) -> None:
     """Sums over the filter's rows, into the first spare row."""
     lanes, step = lanes_of(scratch.row), len(follow.planes) * lanes_of(scratch.row)
@@ -259,13 +258,14 @@ def update_row(ring: Any, window: Any, columns: int, numbers: Any, first: int, s
 
 
 @njit
-def bias_row(state: Any, at: int, columns: int, numbers: Any, first: int, row_share: Any, share: Any, start: int) -> None:
-    """Add constant + bordered Av 1 to G and U."""
-    lanes = lanes_of(state)
+def end_row(state: Any, at: int, columns: int, numbers: Any, first: int, row_share: Any, share: Any, start: int) -> None:
+    """G ← factor G + constant + bordered Av 1, and the same of U, where an update is more than a sum."""
+    lanes, factor, both_factor = lanes_of(state), broadcast(numbers[first + 1]), broadcast(numbers[first + 5])
     for column in range(columns):
         place, inside = at + 2 * column * lanes, row_share * share[start + column]
-        store(state, place, load(state, place) + broadcast(numbers[first + 2] + numbers[first + 3] * inside))
-        store(state, place + lanes, load(state, place + lanes) + broadcast(numbers[first + 6] + numbers[first + 7] * inside))
+        added, both_added = numbers[first + 2] + numbers[first + 3] * inside, numbers[first + 6] + numbers[first + 7] * inside
+        store(state, place, fma(factor, load(state, place), broadcast(added)))
+        store(state, place + lanes, fma(both_factor, load(state, place + lanes), broadcast(both_added)))
 
 
 @njit
@@ -286,7 +286,7 @@ def clear(array: Any, start: int, stop: int) -> None:
         array[index] = 0
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def window_of(taps: Any, row: int, rows: int, slots: int, stride: int, zero: int, margin: int) -> Any:
     """Where the rows row − 2·reach ... row lie in a ring; the zero row for those outside the field."""
     window = taps

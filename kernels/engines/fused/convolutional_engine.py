@@ -43,7 +43,7 @@ class ConvolutionalTiles:
         means = [{"eq": 1.0, "tr": 1 / pixels, "gap": 1 / pixels**2}[readout] for readout in bundle.readouts]
         self._steps = steps_of(program, bundle.depths, arch.filter_size, channels, self._dtype)
         self._frame = frame_of(arch, bundle.readouts, (channels, height, width), self._dtype)
-        self._finish = finish_of(program, bundle.depths, means)
+        self._finish = finish_of(program, bundle.depths, arch.filter_size, means)
         self._n_sums = 2 * len(program.passes) * len(means)
         self._size, self._n_scales = channels * pixels, 2 * program.n_relus * pixels
         self._n_outputs = len(bundle.depths) * len(bundle.readouts)

@@ -28,7 +28,7 @@ from skipbench.kernels.engines.fused.dense_loops import (
     mirror_rows,
 )
 from skipbench.kernels.engines.fused.program import Program, program_of
-from skipbench.kernels.engines.fused.steps import steps_of
+from skipbench.kernels.engines.fused.steps import codes_of
 from skipbench.kernels.engines.fused.threads import Threads
 from skipbench.kernels.engines.fused.vectors import LANES, aligned_zeros
 from skipbench.kernels.engines.result_memory import result_array
@@ -144,7 +144,6 @@ def dense_steps(
     arch: Architecture, program: Program, depths: tuple[int, ...], dimension: int, dtype: np.dtype[Any], *, normalised: bool
 ) -> DenseSteps:
     """The passes as numbers; what the state holds besides a kernel is its bias, b² / (1 + α²)^depth, and factors of two."""
-    steps = steps_of(program, depths, 1, dimension, dtype)
     outputs = np.array([depths.index(each.depth) if each.depth in depths else -1 for each in program.passes])
     doubled = 1.0 if isinstance(arch, DenseMLP) else program.passes[0].post.gain
     tangent_doubled = 2.0 if getattr(arch, "branch_depth", 2) > 2 else 1.0
@@ -153,5 +152,8 @@ def dense_steps(
         grown = 1.0 if normalised else growth_factor(arch, each.depth)
         bias = getattr(arch, "bias", 0.0) ** 2 / growth(arch).base ** each.depth
         reading.append((grown / doubled, -bias * grown, grown / tangent_doubled, -bias * grown, program.nngp_share))
+    codes = codes_of(program, depths, [False] * len(outputs))
+    updates = [(u.keep, u.gain, u.constant, u.bordered) for each in program.passes for u in (each.post, each.tangent)]
+    numbers, scale = np.array(updates, dtype=dtype).reshape(len(outputs), -1), np.array([1 / dimension], dtype=dtype)
     with np.errstate(over="ignore"):
-        return DenseSteps(steps.codes, steps.numbers, outputs, np.array(reading, dtype=dtype), steps.scale, len(outputs))
+        return DenseSteps(codes, numbers, outputs, np.array(reading, dtype=dtype), scale, len(outputs))

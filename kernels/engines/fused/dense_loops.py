@@ -38,8 +38,9 @@ MIRRORED_LANES = 4
 
 
 class DenseSteps(NamedTuple):
-    """A program as arrays: codes and numbers as in `field_loops.Steps`, and how to read a depth off the state. In loops, as pointers.
+    """A program as arrays: codes as in `field_loops.Steps`, and how to read a depth off the state. In loops, as pointers.
 
+    numbers: (passes, 8): keep, gain, constant, bordered of G ← keep G + gain E + constant + bordered, then of U.
     outputs: (passes,), the output that the state holds after a pass, −1 for none. reading: (passes, 5): factor and summand of nngp, of S
     (nngp = factor G + summand), then share. scale: (1,), 1 / d. passes: their number.
     """

@@ -17,14 +17,15 @@ from skipbench.kernels.engines.fused.vectors import accumulate, broadcast, fma, 
 
 GRAM, RELU, LINEAR = 0, 1, 2  # `Dual` as plain numbers
 BOTH, ONE = (0, 0), (0,)  # planes of a row: E and F, or one where they are the same; tuples, so that the compiler knows their number
-CODES, NUMBERS = 6, 8  # of each pass
+CODES, NUMBERS = 7, 8  # of each pass
 
 
 class Steps(NamedTuple):
     """A program as arrays (or pointers to them), one row for each pass.
 
-    codes: (passes, 6) integers: dual, source, target, averages, readout's averages (−1: no readout), number of the ReLU.
-    numbers: (passes, 8) in the field's dtype: keep, gain / q^2k, constant, bordered of G, then of U. scale: (1,), 1 / channels.
+    codes: (passes, 7) integers: dual, source, target, averages, readout's averages (−1: no readout), number of the ReLU, and whether an
+    update is more than a sum. numbers: (passes, 8) in the field's dtype: keep, factor, constant, bordered of
+    G ← factor (keep G + sum of E) + constant + bordered Av 1, then of U. scale: (1,), 1 / channels.
     """
 
     codes: Any
@@ -125,7 +126,7 @@ class Relu(NamedTuple):
     at: int
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def start_pixel(state: Any, row: Relu, column: int) -> Any:
     """G, v t, t and √t of a pixel; the one behind the last may be asked for: arrays end with room for it."""
     lanes = lanes_of(state)
@@ -135,7 +136,7 @@ def start_pixel(state: Any, row: Relu, column: int) -> Any:
     return pre, below, t, root
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def finish_pixel(state: Any, row: Relu, column: int, pre: Any, below: Any, t: Any, root: Any, target: Any) -> None:
     """E = v κ₁(r), F = E + κ₀(r) U."""
     lanes = lanes_of(state)

@@ -10,10 +10,10 @@ from skipbench.kernels.engines.fused.averages import (
     Follow,
     Read,
     add_rows,
-    bias_row,
     box_row,
     clear,
     copy_margins,
+    end_row,
     read_relu,
     row_once,
     row_twice,
@@ -44,7 +44,7 @@ from skipbench.kernels.engines.fused.field_loops import (
 from skipbench.kernels.engines.fused.vectors import lanes_of
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def source_segment(
     steps: Steps,
     number: int,
@@ -74,7 +74,7 @@ def source_segment(
         linear_row(scratch.state, source, columns, scratch.row, at)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def source_row(
     steps: Steps, number: int, frame: Frame, x: Side, z: Side, rectangle: Rectangle, scratch: Scratch, row: int, at: int
 ) -> None:
@@ -92,7 +92,7 @@ def source_row(
         )
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def self_row(steps: Steps, number: int, frame: Frame, z: Side, scratch: Scratch, row: int, at: int) -> None:
     """E and F of a row of every input of the vector with itself; its deviations are noted."""
     lanes, plane = lanes_of(scratch.state), frame.height * frame.width
@@ -108,7 +108,7 @@ def self_row(steps: Steps, number: int, frame: Frame, z: Side, scratch: Scratch,
         linear_row(scratch.state, source, frame.width, scratch.row, at)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def read_rows(
     steps: Steps, number: int, frame: Frame, rows: int, columns: int, scratch: Scratch, row: int, at: int, planes: Any, sums: Any
 ) -> None:
@@ -122,7 +122,7 @@ def read_rows(
             read_row(scratch.row, at, columns, frame.column_weights, (table + columns) * frame.side, weight, sums, slot, planes)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def make_row(
     steps: Steps, number: int, frame: Frame, x: Side, z: Side, rectangle: Rectangle, is_self: bool, scratch: Scratch, row: int, at: int
 ) -> None:
@@ -133,16 +133,15 @@ def make_row(
         source_row(steps, number, frame, x, z, rectangle, scratch, row, at)
 
 
-@njit(inline="always")
-def add_bias(steps: Steps, number: int, frame: Frame, rectangle: Rectangle, scratch: Scratch, row: int, at: int) -> None:
-    """Add a pass's bias to a row of the state, where there is one."""
-    first = NUMBERS * number
-    if steps.numbers[first + 2] != 0 or steps.numbers[first + 3] != 0:
+@njit(forceinline=True)
+def end_update(steps: Steps, number: int, frame: Frame, rectangle: Rectangle, scratch: Scratch, row: int, at: int) -> None:
+    """What an update does beyond a sum, on a row of the state."""
+    if steps.codes[CODES * number + 6] != 0:
         share = frame.share[rectangle.rows * frame.side + row]
-        bias_row(scratch.state, at, rectangle.columns, steps.numbers, first, share, frame.share, rectangle.columns * frame.side)
+        end_row(scratch.state, at, rectangle.columns, steps.numbers, NUMBERS * number, share, frame.share, rectangle.columns * frame.side)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def follow_of(frame: Frame, rectangle: Rectangle, scratch: Scratch, target: int, averages: int, newest: int) -> Follow:
     """What follows the row `newest`, which may lie below the field: there all is zero."""
     lanes, taps, rows = lanes_of(scratch.state), frame.taps, rectangle.rows
@@ -153,7 +152,7 @@ def follow_of(frame: Frame, rectangle: Rectangle, scratch: Scratch, target: int,
     return Follow(BOTH, window, others, middle % older * stride, 0 <= middle < rows, row >= 0, target + row * stride)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def relu_of(steps: Steps, number: int, frame: Frame, x: Side, z: Side, rectangle: Rectangle, row: int, at: int, lanes: int) -> Relu:
     """The operands of a row of a pass behind a ReLU, zero padding."""
     plane, relu_number = frame.height * frame.width, steps.codes[CODES * number + 5]
@@ -163,7 +162,7 @@ def relu_of(steps: Steps, number: int, frame: Frame, x: Side, z: Side, rectangle
     return Relu(source, x.scales, x.deviations + 2 * x_at, z.scales, z.deviations + 2 * z_at * lanes, at)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def follow_row(
     scratch: Scratch, source: Any, read: Any, follow: Follow, columns: int, taps: Any, numbers: Any, first: int, averages: int
 ) -> None:
@@ -192,7 +191,7 @@ def first_row(steps: Steps, frame: Frame, x: Side, z: Side, rectangle: Rectangle
     follow = Follow(ONE, window, window, 0, True, row >= 0, at)
     row_once(scratch, None, None, follow, columns, taps, steps.numbers, 0)
     if row >= 0:
-        add_bias(steps, 0, frame, rectangle, scratch, row, at)
+        end_update(steps, 0, frame, rectangle, scratch, row, at)
 
 
 @njit
@@ -261,7 +260,7 @@ def zero_padded_pass(
             if newest >= 0 and not is_last:
                 follow_row(scratch, None, None, follow, columns, taps, steps.numbers, first, averages)
         if newest >= 0 and follow.updates and not is_last:
-            add_bias(steps, number, frame, rectangle, scratch, newest - averages * reach, follow.at)
+            end_update(steps, number, frame, rectangle, scratch, newest - averages * reach, follow.at)
 
 
 @njit
@@ -302,10 +301,10 @@ def circular_pass(
         at = target + row * stride
         window = wrapped_rows(taps, row, rows, stride)
         update_row(scratch.second_ring if averages == 2 else scratch.ring, window, columns, steps.numbers, first, scratch.state, at)
-        add_bias(steps, number, frame, rectangle, scratch, row, at)
+        end_update(steps, number, frame, rectangle, scratch, row, at)
 
 
-@njit
+@njit(inline="always")
 def clear_margins(frame: Frame, columns: int, row: Any, row_length: int, planes: Any) -> None:
     """Zeros behind the rows' last columns, zero padding: as far as the sums over the filter's columns look ahead."""
     step, reach = len(planes) * lanes_of(row), len(frame.taps) // 2
@@ -314,7 +313,7 @@ def clear_margins(frame: Frame, columns: int, row: Any, row_length: int, planes:
         clear(row, end, end + 2 * reach * step)
 
 
-@njit
+@njit(inline="always")
 def run_passes(
     steps: Steps,
     frame: Frame,
@@ -336,7 +335,7 @@ def run_passes(
             zero_padded_pass(steps, number, frame, x, z, rectangle, is_self, is_last, scratch, first_scratch, sums)
 
 
-@njit
+@njit(inline="always")
 def run_offsets(
     steps: Steps,
     frame: Frame,

@@ -26,7 +26,7 @@ from skipbench.kernels.engines.fused.vectors import (
 )
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def relu_start(pre: Any, deviation_x: Any, inverse_x: Any, deviation_z: Any, inverse_z: Any) -> Any:
     """v t, t and √t from G and, for both inputs, √a and 1/√a (0 where a = 0).
 
@@ -37,7 +37,7 @@ def relu_start(pre: Any, deviation_x: Any, inverse_x: Any, deviation_z: Any, inv
     return below, t, sqrt(t)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def relu_finish(pre: Any, tangent: Any, below: Any, t: Any, root: Any) -> Any:
     """E and F from G, U and what `relu_start` found."""
     post = fma(below * root, post_polynomial(t), positive_part(pre))  # v κ₁ = v t √t R(t) + max(G, 0)

@@ -59,7 +59,7 @@ class Workspace(NamedTuple):
     same: Any
 
 
-@njit
+@njit(inline="always")
 def pointed(steps: Steps, frame: Frame, work: Workspace) -> Any:
     """Steps, frame, scratch and the scratch of the first pass with pointers in the place of arrays."""
     scratch = work.scratch
@@ -83,7 +83,7 @@ def pointed(steps: Steps, frame: Frame, work: Workspace) -> Any:
     )
 
 
-@njit
+@njit(inline="always")
 def _prepare(steps: Steps, frame: Frame, given: Any, n_scales: int, group: int, z: Vectors, work: Workspace) -> None:
     lanes, size = lanes_of(pointer(z.images)), given.shape[1]
     first, start = group * lanes, group * lanes * size
@@ -102,7 +102,7 @@ def _prepare(steps: Steps, frame: Frame, given: Any, n_scales: int, group: int, 
             z.self_sums[first + lane, index] = work.sums[index * lanes + lane]
 
 
-@njit
+@njit(inline="always")
 def _spread(z: Vectors, group: int, target: Any) -> None:
     lanes, n_scales = lanes_of(pointer(z.scales)), target.shape[1]
     start = group * n_scales * lanes
@@ -112,7 +112,7 @@ def _spread(z: Vectors, group: int, target: Any) -> None:
             row[index] = z.scales[start + index * lanes + lane]
 
 
-@njit
+@njit(inline="always")
 def _pairs(
     steps: Steps,
     frame: Frame,
@@ -142,7 +142,7 @@ def _pairs(
         _finish(finish, work.sums, lanes, row, first, nngp, ntk)
 
 
-@njit
+@njit(inline="always")
 def _finish(finish: Finish, sums: Any, lanes: int, row: int, first: int, nngp: Any, ntk: Any) -> None:
     n_readouts, n_depths = finish.means.size, nngp.shape[0] // finish.means.size
     for lane in range(min(lanes, nngp.shape[2] - first)):

@@ -87,6 +87,18 @@ def test_filters_smaller_and_larger_than_the_image(side, filter_size, padding):
         assert max(errors(arch, x)) < NEAR_ONE[torch.float64]
 
 
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize(
+    "arch",
+    [CNN(30), CNN(25, bias=0.3, filter_size=5), ResCNN(12), ResCNN(7, 1e-3, bias=0.2), ResCNN(5, 1e-9), ResCNN(9, 0.3, branch_depth=3)],
+)
+def test_scales_grow_and_are_brought_back(arch, dtype):
+    """The factors that gather in the fields' scale would leave float32 by themselves: 81 and more for each block."""
+    x = torch.tensor(np.random.default_rng(1).normal(size=(3, 2, 5, 4)))
+    assert max(errors(arch, x, dtype=dtype)) < 10 * CLOSE[dtype]
+    assert max(errors(replace(arch, padding="circular"), x, dtype=dtype)) < 10 * CLOSE[dtype]
+
+
 @pytest.mark.parametrize(
     "arch", [MLP(10), ResMLP(10), CNN(10, readout="tr"), ResCNN(10, readout="tr"), ResCNN(4, branch_depth=3, readout="eq")]
 )

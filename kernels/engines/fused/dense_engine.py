@@ -93,7 +93,7 @@ class DenseMatrices:
         """A span of x (0) or z (1), with room for what belongs to it."""
         rows = np.ascontiguousarray((self._x, self._z)[which].rows(span.start, span.stop).numpy())
         groups = _even_groups(len(span), self._lanes)
-        packed = aligned_zeros(groups * self._dimension * self._lanes, self._dtype)
+        packed = result_array((groups * self._dimension * self._lanes,), self._dtype)
         scales = aligned_zeros((self._program.n_relus * groups + 1) * 2 * self._lanes, self._dtype)  # one more: see `_relu_pass`
         values = np.zeros((len(self._bundle.depths), 2, len(span)), dtype=self._dtype)
         layers = scales[: -2 * self._lanes].reshape(self._program.n_relus, groups, 2, self._lanes)

@@ -324,9 +324,13 @@ def _selves(steps: DenseSteps, side: DenseSide, group: int, groups: int, work: D
     """Put the inputs of a group into the lanes; all passes for each with itself, r = 1; the deviations of each ReLU are noted."""
     state, numbers, lanes, dimension = pointer(work.state), pointer(steps.numbers), lanes_of(pointer(work.state)), side.rows.shape[1]
     packed, rows, n, pair, relu = pointer(side.packed), pointer(side.rows), side.rows.shape[0], work.pair, 0
+    used = max(0, min(lanes, n - group * lanes))
     for term in range(dimension):
-        for lane in range(max(0, min(lanes, n - group * lanes))):
-            packed[(group * dimension + term) * lanes + lane] = rows[(group * lanes + lane) * dimension + term]
+        place = (group * dimension + term) * lanes
+        for lane in range(used):
+            packed[place + lane] = rows[(group * lanes + lane) * dimension + term]
+        for lane in range(used, lanes):
+            packed[place + lane] = 0
     total = broadcast(steps.scale[0]) - broadcast(steps.scale[0])
     for begin in range(0, dimension, PRODUCT_TERMS):
         part = broadcast(steps.scale[0]) - broadcast(steps.scale[0])

@@ -89,7 +89,15 @@ class Rectangle(NamedTuple):
 def gram_row(x: Any, at_x: int, z: Any, at_z: int, channels: int, plane: int, columns: int, target: Any, at: int, planes: Any) -> None:
     """E = F = <x_i, z_j> / C (the images of x are divided by C), once or twice: as many times as there are planes."""
     lanes, step = lanes_of(z), len(planes) * lanes_of(z)
-    for channel in range(channels):  # outside: a loop of three turns has more overhead than work
+    for column in range(columns if channels == 3 else 0):  # colours: products added in registers
+        pixel, place, of_z = at_x + column, at + column * step, at_z + column * lanes
+        value = broadcast(x[pixel]) * load(z, of_z)
+        value = fma(broadcast(x[pixel + plane]), load(z, of_z + plane * lanes), value)
+        value = fma(broadcast(x[pixel + 2 * plane]), load(z, of_z + 2 * plane * lanes), value)
+        store(target, place, value)
+        if len(planes) == 2:
+            store(target, place + lanes, value)
+    for channel in range(channels if channels != 3 else 0):  # outside: a loop of few turns has more overhead than work
         start = channel * plane
         for column in range(columns):
             pixel, place = start + column, at + column * step

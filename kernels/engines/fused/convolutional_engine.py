@@ -24,8 +24,8 @@ from skipbench.kernels.engines.fused.vectors import LANES, aligned_zeros
 from skipbench.kernels.inputs import Inputs
 
 _LARGEST_TILE = 256
-_TASKS_PER_THREAD = 8  # at least, in a tile, where it is large enough: the last ones end together
-_SHORTEST_TASK = 4  # inputs of x
+_TASKS_PER_THREAD = 64  # in a tile, where it is large enough: a thread waits for the others' last ones
+_SHORTEST_TASK = 2**21  # updates of a field element by a pass: a millisecond
 
 
 class ConvolutionalTiles:
@@ -46,6 +46,7 @@ class ConvolutionalTiles:
         self._finish = finish_of(program, bundle.depths, arch.filter_size, means)
         self._n_sums = 2 * len(program.passes) * len(means)
         self._size, self._n_scales = channels * pixels, 2 * program.n_relus * pixels
+        self._updates = self._lanes * len(program.passes) * (pixels**2 if self._all_offsets else pixels)  # of one x and one vector of z
         self._n_outputs = len(bundle.depths) * len(bundle.readouts)
         self._threads = Threads(partial(workspace_of, program, self._frame, self._dtype))
         self._kept: tuple[Any, Vectors] | None = None
@@ -65,7 +66,7 @@ class ConvolutionalTiles:
 
     def _tasks(self, x: Rows, z: Vectors, found: NDArray[np.float64], *, upper_only: bool) -> Iterator[Callable[[Workspace], None]]:
         n, n_groups = found.shape[2], self._groups(found.shape[3])
-        step = max(_SHORTEST_TASK, -(-n * n_groups // (_TASKS_PER_THREAD * self._threads.count)))
+        step = max(1, _SHORTEST_TASK // self._updates, -(-n * n_groups // (_TASKS_PER_THREAD * self._threads.count)))
         for group in range(n_groups):
             stop = min(n, (group + 1) * self._lanes) if upper_only else n
             for start in range(0, stop, step):

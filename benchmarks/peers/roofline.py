@@ -87,8 +87,9 @@ def operations_per_pair(arch: Architecture, input_shape: Sequence[int]) -> int:
 
     An element costs C multiply-adds (the first pass: the product of C channels), or 25 (a ReLU); 2 (q − 1) additions per box average
     and field, separable; 2 for the gain of an update, 2 more where it keeps the field; 2 for a readout, which plain networks need at the
-    end only. What follows the last readout is not needed. Loads, stores and the variances of every single input are left out: this is
-    what arithmetic alone would take.
+    end only. What follows the last readout is not needed. (The engine does without most gains, and without half of the first pass's
+    averages, so it reaches a little less of the peak than this says of the recursion.) Loads, stores and the variances of every single
+    input are left out: this is what arithmetic alone would take.
     """
     filter_size = arch.filter_size if isinstance(arch, ConvolutionalArchitecture) else 1
     passes, total = program_of(arch).passes, 0

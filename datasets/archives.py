@@ -180,7 +180,7 @@ def _extract(archive: Path, members: dict[str, str], temporary: Path, expected: 
         for member in opened:
             if member.name in members:
                 member.name = members[member.name]
-                opened.extract(member, folder, **_FILTER)
+                opened.extract(member, folder, set_attrs=False, **_FILTER)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Memory for kernel matrices: in large pages, and used again when a result is gone.
+"""Memory for kernel matrices and other large arrays: in large pages, and used again when an array is gone.
 
 The first write to new memory makes the system clear it, which takes longer than to fill it with a fully connected kernel; and a program
 that compares kernels asks for the same sizes again and again. So the memory of a result that nobody refers to any more is kept for the

@@ -41,7 +41,8 @@ def kernel_matrices(
     run, or a registered name such as "reference" (plain torch).
     normalised: divide both matrices by (1 + α²)^depth, by which a residual network's variances grow: for depths that no dtype holds.
     working_bytes: bound on the memory used besides the inputs and the two matrices, whatever n is
-    (exceeded only where one pair of images alone needs more).
+    (exceeded only where one pair of images alone needs more). The memory of earlier results may be kept besides, up to 512 MiB: see
+    `result_memory`.
     depths: the kernel of every such depth instead of arch.depth, stacked: both results are (len(depths), n, m). readouts: likewise
     for several readouts of a convolutional network, (len(readouts), n, m), or with both (len(readouts), len(depths), n, m). A fused
     engine carries depths (unless α depends on the depth) and the readouts `eq` and `tr` along in one pass.

@@ -83,8 +83,8 @@ class DepthSweep:
 
 
 def depth_sweeps(cases: Sequence[PeerCase], *, quick: bool) -> tuple[DepthSweep, ...]:
-    """Those of depth 10, with so many inputs that a call takes some tenths of a second."""
-    sizes = {False: 1000, True: 256}
+    """Those of depth 10, with so many inputs that a call takes hundredths to tenths of a second."""
+    sizes = {False: 2000, True: 256}
     return tuple(DepthSweep(case, 4 if quick else sizes[case.arch.is_convolutional]) for case in cases if case.arch.depth == 10)
 
 

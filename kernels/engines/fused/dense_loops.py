@@ -27,6 +27,7 @@ from skipbench.kernels.engines.fused.vectors import (
     sqrt,
     store,
     stream,
+    stream_quarters,
     streamed,
     until_aligned,
 )
@@ -35,6 +36,7 @@ PRODUCT_TERMS = 64
 PRODUCT_ROWS = 8
 BLOCK_ROWS = 3 * PRODUCT_ROWS  # their products with 16 groups, 24 KiB, stay in the first-level cache
 MIRRORED_LANES = 4
+READING = 5  # numbers of a pass in `DenseSteps.reading`
 
 
 class DenseSteps(NamedTuple):
@@ -91,8 +93,8 @@ class Target(NamedTuple):
 
 
 @njit(inline="always")
-def _update(numbers: Any, first: int, state: Any, at: int, post: Any, both: Any) -> None:
-    """G ← keep G + gain E + β, U ← keep U + gain F + β'; an average of ones is one."""
+def _update(numbers: Any, first: int, state: Any, at: int, post: Any, both: Any) -> Any:
+    """G ← keep G + gain E + β, U ← keep U + gain F + β'; an average of ones is one. Returns both."""
     lanes = lanes_of(state)
     bias, both_bias = broadcast(numbers[first + 2] + numbers[first + 3]), broadcast(numbers[first + 6] + numbers[first + 7])
     post, both = fma(broadcast(numbers[first + 1]), post, bias), fma(broadcast(numbers[first + 5]), both, both_bias)
@@ -101,6 +103,7 @@ def _update(numbers: Any, first: int, state: Any, at: int, post: Any, both: Any)
         both = fma(broadcast(numbers[first + 4]), load(state, at + lanes), both)
     store(state, at, post)
     store(state, at + lanes, both)
+    return post, both
 
 
 @njit(inline="always")
@@ -110,6 +113,14 @@ def _start(state: Any, source: int, z: Any, at_z: int, deviation: Any, inverse: 
     pre = load(state, source + place)
     below, t, root = relu_start(pre, deviation, inverse, load(z, at_z + place), load(z, at_z + place + lanes))
     return pre, below, t, root
+
+
+@njit(inline="always")
+def _read(reading: Any, first: int, post: Any, both: Any) -> Any:
+    """nngp and ntk of a vector of pairs, of what the state holds of G and U."""
+    nngp = fma(broadcast(reading[first]), post, broadcast(reading[first + 1]))
+    rest = fma(broadcast(reading[first + 2]), both, broadcast(reading[first + 3]))
+    return nngp, fma(broadcast(reading[first + 4]), nngp, rest)
 
 
 @njit(inline="always")
@@ -124,6 +135,36 @@ def _relu_pass(numbers: Any, first: int, state: Any, source: int, target: int, x
         post, both = relu_finish(pre, load(state, source + place + lanes), below, t, root)
         _update(numbers, first, state, target + place, post, both)
         pre, below, t, root = next_pre, next_below, next_t, next_root
+
+
+@njit(inline="always")
+def _relu_pass_to(
+    steps: Any, number: int, work: Any, x: Any, at_x: int, z: Any, at_z: int, columns: int, target: Any, written: int, is_aligned: bool
+) -> None:
+    """`_relu_pass`, and the values of its depth into whole vectors of the result while they are in registers.
+
+    Beside the arithmetic of the pass the memory has time to take them; sent all at once between two passes, they are waited for.
+    """
+    state, lanes, first, at_reading = work.state, lanes_of(work.state), NUMBERS * number, READING * number
+    source, into = steps.codes[CODES * number + 1] * work.pair, steps.codes[CODES * number + 2] * work.pair
+    deviation, inverse = broadcast(x[at_x]), broadcast(x[at_x + 1])
+    pre, below, t, root = _start(state, source, z, at_z, deviation, inverse, 0)
+    check = load(work.check, 0)
+    for column in range(columns):
+        next_pre, next_below, next_t, next_root = _start(state, source, z, at_z, deviation, inverse, column + 1)
+        place = 2 * column * lanes
+        post, both = relu_finish(pre, load(state, source + place + lanes), below, t, root)
+        post, both = _update(steps.numbers, first, state, into + place, post, both)
+        post, both = _read(steps.reading, at_reading, post, both)
+        check = check + (post - post) + (both - both)
+        if is_aligned:
+            stream(target.nngp, written + column * lanes, post)
+            stream(target.ntk, written + column * lanes, both)
+        else:
+            stream_quarters(target.nngp, written + column * lanes, post)
+            stream_quarters(target.ntk, written + column * lanes, both)
+        pre, below, t, root = next_pre, next_below, next_t, next_root
+    store(work.check, 0, check)
 
 
 @njit(inline="always")
@@ -200,15 +241,6 @@ def _multiply(rows: Any, start: int, stop: int, z: Any, group: int, columns: int
 
 
 @njit(inline="always")
-def _read(reading: Any, number: int, state: Any, column: int) -> Any:
-    """nngp and ntk of a vector of pairs."""
-    lanes, first, place = lanes_of(state), 5 * number, 2 * column * lanes_of(state)
-    post = fma(broadcast(reading[first]), load(state, place), broadcast(reading[first + 1]))
-    both = fma(broadcast(reading[first + 2]), load(state, place + lanes), broadcast(reading[first + 3]))
-    return post, fma(broadcast(reading[first + 4]), post, both)
-
-
-@njit(inline="always")
 def _send(source: Any, at: int, target: Any, place: int, count: int) -> None:
     """Copy numbers past the caches, but for those before the first whole vector and behind the last."""
     lanes, head = lanes_of(source), min(count, until_aligned(target, place))
@@ -228,7 +260,8 @@ def _write(steps: DenseSteps, number: int, columns: int, work: DenseWork, target
     width, place = columns * lanes, output * target.matrix + row * target.row + first
     check = load(work.check, 0)
     for column in range(columns):
-        post, both = _read(steps.reading, number, work.state, column)
+        place_in = 2 * column * lanes
+        post, both = _read(steps.reading, READING * number, load(work.state, place_in), load(work.state, place_in + lanes))
         check = check + (post - post) + (both - both)  # 0, or NaN where one of them is not finite
         store(work.values, column * lanes, post)
         store(work.values, width + column * lanes, both)
@@ -261,8 +294,18 @@ def _layers(
             _begin(numbers, steps.scale[0], work.gram, gram_at, state, columns)
         elif dual == RELU:
             at_x, at_z = 2 * (relu * rows + row), 2 * (relu * groups + group) * lanes
-            _relu_pass(numbers, NUMBERS * number, state, source, into, x_scales, at_x, z_scales, at_z, columns)
             relu += 1
+            output = steps.outputs[number]
+            first = output * target.matrix + (corner[0] + row) * target.row + corner[1] + group * lanes
+            fits = output >= 0 and corner[1] + (group + columns) * lanes <= target.columns
+            missing = until_aligned(target.nngp, first)
+            if fits and missing % (lanes // 4) == 0 and until_aligned(target.ntk, first) == missing:
+                if missing == 0:
+                    _relu_pass_to(steps, number, work, x_scales, at_x, z_scales, at_z, columns, target, first, True)
+                else:
+                    _relu_pass_to(steps, number, work, x_scales, at_x, z_scales, at_z, columns, target, first, False)
+                continue
+            _relu_pass(numbers, NUMBERS * number, state, source, into, x_scales, at_x, z_scales, at_z, columns)
         else:
             _linear_pass(numbers, NUMBERS * number, state, source, into, columns)
         if steps.outputs[number] >= 0:
@@ -352,7 +395,7 @@ def _selves(steps: DenseSteps, side: DenseSide, group: int, groups: int, work: D
             relu += 1
         _linear_pass(numbers, NUMBERS * number, state, source, into, 1)
         if steps.outputs[number] >= 0:
-            post, both = _read(pointer(steps.reading), number, state, 0)
+            post, both = _read(pointer(steps.reading), READING * number, load(state, 0), load(state, lanes))
             store(pointer(work.gram), 0, post)
             store(pointer(work.gram), lanes, both)
             for lane in range(min(lanes, n - group * lanes)):

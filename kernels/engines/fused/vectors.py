@@ -125,6 +125,20 @@ def stream(typingctx: Any, target: Any, index: Any, values: Any) -> Any:
 
 
 @intrinsic
+def stream_quarters(typingctx: Any, target: Any, index: Any, values: Any) -> Any:
+    """`stream` to a place that is only aligned for a quarter of a vector: in four parts, which meet those of their neighbours on the way."""
+    signature = types.none(target, types.intp, values)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        where, at, value = args
+        written = builder.store(value, _address(builder, where, at, value.type), align=value.type.count * target.dtype.bitwidth // 32)
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
 def streamed(typingctx: Any) -> Any:
     """Wait for what `stream` wrote: other threads may read it from here on."""
 

@@ -72,6 +72,12 @@ MEASURED_COLUMNS = {
     "double_constant_bound": REAL,
     "mean_off_diagonal": REAL,
     "effective_dimension": REAL,
+    "decay_exponent": REAL,  # lambda_k ~ k^-exponent, and its 95 % interval
+    "decay_low": REAL,
+    "decay_high": REAL,
+    "label_condition_90": REAL,  # lambda_max / lambda_k of the leading directions that hold 90 % of the labels' energy
+    "label_condition_99": REAL,
+    "label_condition_99_9": REAL,
     "convergence": TEXT,  # closed_form or measured
     "iterations_90": REAL,
     "iterations_99": REAL,
@@ -81,6 +87,17 @@ MEASURED_COLUMNS = {
     "momentum": REAL,
     "predicted_rate": REAL,
     "measured_rate": REAL,
+    "tangent_drift": REAL,  # of a network's tangent kernel, from the start to the last step: |K_t - K_0| / |K_0|
+    "tangent_distance_start": REAL,  # of it from the kernel at infinite width, before training and after
+    "tangent_distance_end": REAL,
+    "tangent_condition_start": REAL,
+    "tangent_condition_end": REAL,
+    "prediction_distance": REAL,  # of a trained twin from gradient descent on its kernel, and the rest of `KernelComparison`
+    "agreement": REAL,
+    "kernel_accuracy": REAL,
+    "kernel_loss": REAL,
+    "network_loss": REAL,
+    **{f"{source}_{name}": REAL for source in ("predicted", "start") for name in ("iterations_90", "iterations_99", "iterations_99_9")},
     "seconds": REAL,
     "peak_memory": WHOLE,
     "peak_device_memory": WHOLE,

@@ -15,7 +15,7 @@ import pandas as pd
 
 from skipbench.checks import SkipbenchError, shown_name, unknown_name
 from skipbench.results.columns import ACCURACIES, COLUMNS, COMMON_COLUMNS, KINDS, REAL, TEXT, TIME, Kind
-from skipbench.results.record import AnyRecord, CellRecord, ClaimRecord, MatrixSpectrum
+from skipbench.results.record import AnyRecord, CellRecord, ClaimRecord, Convergence, MatrixSpectrum
 from skipbench.results.store import ResultStore, StoreWarning
 
 Folder = str | os.PathLike[str]
@@ -108,7 +108,8 @@ def _row(record: AnyRecord) -> dict[str, Any]:
     }
     metrics = {METRIC_NAMES.get(metric.name, metric.name): metric.value for metric in record.metrics}
     if isinstance(record, CellRecord):
-        parts = (_dataset(record), _method(record), _spectrum(record), _convergence(record), _costs(record), _choices(record))
+        measured = (_spectrum(record), _convergence(record), _tangent_kernel(record), _kernel_comparison(record))
+        parts = (_dataset(record), _method(record), *measured, _costs(record), _choices(record))
         named = {name if name in ACCURACIES else f"metric_{name}": value for name, value in metrics.items()}
         return {**shared, **{name: value for part in parts for name, value in part.items()}, **named}
     named = {f"metric_{name}": value for name, value in metrics.items()}
@@ -171,21 +172,62 @@ def _spectrum(record: CellRecord) -> dict[str, Any]:
         row["condition_number"] = _condition(raw)
     if unit := bare.get("unit_diagonal"):
         row["unit_condition_number"] = _condition(unit)
+    if spectrum.decay is not None:
+        row |= {f"decay_{name}": getattr(spectrum.decay, name) for name in ("exponent", "low", "high")}
+    if spectrum.label_energy:
+        row |= {
+            name: _or_infinite(getattr(spectrum, name)) for name in ("label_condition_90", "label_condition_99", "label_condition_99_9")
+        }
     return row
 
 
 def _condition(matrix: MatrixSpectrum) -> float:
-    return math.inf if matrix.condition_number is None else matrix.condition_number
+    return _or_infinite(matrix.condition_number)
+
+
+def _or_infinite(value: float | None) -> float:
+    return math.inf if value is None else float(value)
 
 
 def _convergence(record: CellRecord) -> dict[str, Any]:
     measured = record.convergence
     if measured is None:
         return {}
-    names = ("iterations_90", "iterations_99", "iterations_99_9")
-    reached = {name: math.inf if getattr(measured, name) is None else float(getattr(measured, name)) for name in names}
     settings = {name: getattr(measured, name) for name in ("last_step", "learning_rate", "momentum", "predicted_rate", "measured_rate")}
-    return {**reached, **settings, "convergence": measured.source}
+    return {**_iterations(measured), **settings, "convergence": measured.source}
+
+
+def _iterations(measured: Convergence) -> dict[str, float]:
+    return {name: _or_infinite(getattr(measured, name)) for name in ("iterations_90", "iterations_99", "iterations_99_9")}
+
+
+def _tangent_kernel(record: CellRecord) -> dict[str, Any]:
+    track = record.tangent_kernel
+    if track is None or not track.points:
+        return {}
+    first, last = track.points[0], track.points[-1]
+    return {
+        "tangent_drift": last.drift,
+        "tangent_distance_start": first.distance_to_limit,
+        "tangent_distance_end": last.distance_to_limit,
+        "tangent_condition_start": _or_infinite(first.condition_number),
+        "tangent_condition_end": _or_infinite(last.condition_number),
+    }
+
+
+def _kernel_comparison(record: CellRecord) -> dict[str, Any]:
+    compared = record.kernel_comparison
+    if compared is None:
+        return {}
+    names = ("prediction_distance", "agreement", "kernel_accuracy", "kernel_loss", "network_loss")
+    predictions = {"predicted": compared.predicted, "start": compared.predicted_at_start}
+    iterations = {
+        f"{source}_{name}": value
+        for source, predicted in predictions.items()
+        if predicted is not None
+        for name, value in _iterations(predicted).items()
+    }
+    return {**{name: getattr(compared, name) for name in names}, **iterations}
 
 
 def _costs(record: CellRecord) -> dict[str, Any]:

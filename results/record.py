@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
@@ -74,6 +74,20 @@ class Model(BaseModel):
     """Strict: unknown fields, NaN and infinities are errors, so that every record is valid JSON and means one thing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GrownModel(Model):
+    """A model that got fields after its first records were written: those in `LATER` are left out where there is nothing in them.
+
+    So an old file and its record stay the same.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if name not in self.LATER or getattr(self, name) not in (None, ())}
 
 
 class MachineThreads(Model):
@@ -187,8 +201,28 @@ class MatrixSpectrum(Model):
     numerical_rank: int
 
 
-class Spectrum(Model):
+class EigenvalueDecay(Model):
+    """lambda_k ~ k^-exponent over the ranks first..last (1 is the largest), by least squares on logarithms; a 95 % interval."""
+
+    exponent: float
+    low: float
+    high: float
+    first: int
+    last: int
+
+
+class LabelEnergy(Model):
+    """The share of the centred labels' energy |y|^2 that lies in the leading eigen-directions."""
+
+    directions: int = Field(description="how many, from the largest eigenvalue on")
+    eigenvalue: float = Field(description="the smallest of theirs")
+    energy: float
+
+
+class Spectrum(GrownModel):
     """The training Gram matrix, from its eigenvalues in float64."""
+
+    LATER = frozenset({"decay", "label_energy", "label_condition_90", "label_condition_99", "label_condition_99_9"})
 
     n: int
     dtype: str = Field(description="in which the kernel was computed: float32 puts an error bar on lambda_min")
@@ -197,10 +231,27 @@ class Spectrum(Model):
     effective_dimension_ridge: float | None = None
     mean_off_diagonal: float | None = Field(default=None, description="b of the unit-diagonal matrix")
     double_constant_bound: float | None = Field(default=None, description="1 + n b/(1 - b); null where b is not in [0, 1)")
+    decay: EigenvalueDecay | None = None
+    label_energy: tuple[LabelEnergy, ...] = Field(default=(), description="at 1, 2, 5, 10, 20, ... directions, and at all")
+    label_condition_90: float | None = Field(
+        default=None, description="lambda_max / lambda_k, the k leading directions being the fewest that hold 90 % of the labels' energy"
+    )
+    label_condition_99: float | None = Field(default=None, description="as label_condition_90; null where lambda_k is numerically 0")
+    label_condition_99_9: float | None = None
 
 
-class Convergence(Model):
+class AccuracyTarget(Model):
+    """The first step of gradient descent whose outputs are right for this share of some rows."""
+
+    rows: Literal["train", "validation"]
+    accuracy: float
+    iterations: int | None = Field(description="null where it was not reached")
+
+
+class Convergence(GrownModel):
     """Iterations of gradient descent to a loss reduction, conventions of `trainers.gradient_descent`. Null where never reached."""
+
+    LATER = frozenset({"accuracy_targets"})
 
     source: Literal["closed_form", "measured"]
     learning_rate: float
@@ -214,6 +265,45 @@ class Convergence(Model):
         default=None, description="loss factor per step in the slowest direction: (1 - lambda_min/lambda_max)^2"
     )
     measured_rate: float | None = Field(default=None, description="loss factor per step over the last half of the curve")
+    accuracy_targets: tuple[AccuracyTarget, ...] = ()
+
+
+class TangentKernelPoint(Model):
+    """The network's own tangent kernel K_t on some training rows, after so many steps."""
+
+    step: int
+    drift: float = Field(description="|K_t - K_0| / |K_0|, Frobenius norms")
+    distance_to_limit: float | None = Field(default=None, description="|K_t - K| / |K|, K the kernel of the architecture at infinite width")
+    lambda_max: float
+    lambda_min: float
+    condition_number: float | None = Field(description="null where infinite: lambda_min < n eps lambda_max")
+    trace: float
+
+
+class TangentKernelTrack(Model):
+    """How the tangent kernel of a network moved in training; outputs averaged over."""
+
+    n: int = Field(description="training rows, the first ones")
+    points: tuple[TangentKernelPoint, ...]
+
+
+class KernelComparison(Model):
+    """A trained twin beside gradient descent on the kernel of its own architecture, with the same step size, momentum and steps."""
+
+    step: int = Field(description="after which both are compared; the last one")
+    n_validation: int
+    prediction_distance: float | None = Field(
+        description="root mean square over validation rows and outputs of f - f_kernel, by that of f_kernel; null without such rows"
+    )
+    agreement: float | None = Field(description="share of validation rows on which both predict the same label; null without such rows")
+    network_loss: float = Field(description="on the training rows")
+    kernel_loss: float
+    kernel_accuracy: float | None = Field(description="on the validation rows")
+    predicted: Convergence = Field(description="closed form, from the kernel at infinite width")
+    curve: tuple[CurvePoint, ...] = Field(description="the kernel's loss and accuracy at steps of the network's own curve")
+    predicted_at_start: Convergence | None = Field(
+        default=None, description="closed form, from the network's own tangent kernel at the start"
+    )
 
 
 class PeakMemory(Model):
@@ -231,7 +321,7 @@ class Source(Model):
     dirty: bool | None = None
 
 
-class RecordBase(Model):
+class RecordBase(GrownModel):
     """What every kind of record has."""
 
     schema_version: Literal[1] = 1
@@ -248,6 +338,8 @@ class RecordBase(Model):
 class CellRecord(RecordBase):
     """One method, fitted on one split of one data set with one seed."""
 
+    LATER = frozenset({"tangent_kernel", "kernel_comparison"})
+
     kind: Literal["cell"] = "cell"
     dataset: DatasetUsed
     method: MethodUsed
@@ -259,6 +351,8 @@ class CellRecord(RecordBase):
     curve: tuple[CurvePoint, ...] = ()
     spectrum: Spectrum | None = None
     convergence: Convergence | None = None
+    tangent_kernel: TangentKernelTrack | None = None
+    kernel_comparison: KernelComparison | None = None
     phases: dict[str, float] = Field(default={}, description="seconds by phase")
     shared_phases: tuple[str, ...] = Field(default=(), description="phases whose seconds were spent once for several cells")
     peak_memory: PeakMemory | None = None
@@ -298,17 +392,13 @@ class Timing(Model):
 class PerformanceRecord(RecordBase):
     """One timing or count of one piece of code on one case."""
 
+    LATER = frozenset({"timings"})
+
     kind: Literal["performance"] = "performance"
     benchmark: str
     parameters: JsonObject = {}
     metrics: tuple[Metric, ...] = ()
     timings: tuple[Timing, ...] = Field(default=(), description="what the metrics were computed from; left out where there are none")
-
-    @model_serializer(mode="wrap")
-    def _without_empty_timings(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """As records were written before there were timings, so that an old file and its record stay the same."""
-        written: dict[str, Any] = write(self)
-        return written if self.timings else {name: value for name, value in written.items() if name != "timings"}
 
 
 AnyRecord = CellRecord | ClaimRecord | PerformanceRecord

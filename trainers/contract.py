@@ -17,14 +17,19 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from skipbench.architecture import CNN
 from skipbench.checks import ContractError
-from skipbench.results.record import Choice, Convergence, CurvePoint, RidgePoint, Spectrum
+from skipbench.results.record import Choice, Convergence, CurvePoint, KernelComparison, RidgePoint, Spectrum, TangentKernelTrack
 from skipbench.trainers.method import INPUT_KINDS, InputKind, Measurements
 from skipbench.trainers.registry import accepts, input_kinds, make_method, method_class, method_label, method_parameters
 
 LABELS = ("bream", "perch", "roach")
 SHAPES: dict[InputKind, tuple[int, ...]] = {"vectors": (7,), "images": (2, 5, 4)}
 
-_SINGLE = {"spectrum": Spectrum, "convergence": Convergence}
+_SINGLE = {
+    "spectrum": Spectrum,
+    "convergence": Convergence,
+    "tangent_kernel": TangentKernelTrack,
+    "kernel_comparison": KernelComparison,
+}
 _SCIKIT_LEARN = "scikit-learn's own `check_estimator` passes."
 _MANY = {"curve": CurvePoint, "ridge_path": RidgePoint, "choices": Choice}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
-from skipbench.results.record import Choice, Convergence, CurvePoint, RidgePoint, Spectrum
+from skipbench.results.record import Choice, Convergence, CurvePoint, KernelComparison, RidgePoint, Spectrum, TangentKernelTrack
 
 Family = Literal["kernel", "network", "baseline"]
 InputKind = Literal["vectors", "images"]
@@ -15,12 +15,15 @@ class Measurements(TypedDict, total=False):
     """What `measurements_` may hold after `fit`; each entry goes into the record as it is.
 
     spectrum: of the training Gram matrix. convergence: iterations to three loss reductions. curve: loss and accuracy along training.
+    tangent_kernel: how a network's own tangent kernel moved. kernel_comparison: a trained twin beside its kernel.
     ridge_path: validation accuracy at every ridge. choices: hyper-parameters and how they were chosen. phases: seconds by phase.
     """
 
     spectrum: Spectrum
     convergence: Convergence
     curve: tuple[CurvePoint, ...]
+    tangent_kernel: TangentKernelTrack
+    kernel_comparison: KernelComparison
     ridge_path: tuple[RidgePoint, ...]
     choices: tuple[Choice, ...]
     phases: dict[str, float]

@@ -126,7 +126,7 @@ def stream(typingctx: Any, target: Any, index: Any, values: Any) -> Any:
 
 @intrinsic
 def stream_quarters(typingctx: Any, target: Any, index: Any, values: Any) -> Any:
-    """`stream` to a place that is only aligned for a quarter of a vector: in four parts, which meet those of their neighbours on the way."""
+    """`stream` to a place that is only aligned for a quarter of a vector: in four parts, which meet their neighbours on the way."""
     signature = types.none(target, types.intp, values)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

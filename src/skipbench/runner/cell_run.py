@@ -30,6 +30,7 @@ from skipbench.trainers.networks import TrainingDiverged
 from skipbench.trainers.registry import make_method, method_label
 from skipbench.trainers.selection import Selected, fit_chosen, select
 
+_MEASURED = ("spectrum", "convergence", "curve", "tangent_kernel", "kernel_comparison")  # goes from the method into the record as it is
 _KEPT_DATASETS = 4
 _KEPT_SELECTIONS = 4
 _LONGEST_REASON = 2000
@@ -98,7 +99,7 @@ class CellRunner:
         if phases and "fit" in clock.seconds:  # the method's own phases stand for the one around them
             clock.seconds["other"] = max(0.0, clock.seconds.pop("fit") - sum(phases.values()))
             partial["phases"] = {name: clock.seconds.get(name, 0.0) + seconds for name, seconds in phases.items()}
-        partial.update({name: measured[name] for name in ("spectrum", "convergence", "curve") if name in measured})
+        partial.update({name: measured[name] for name in _MEASURED if name in measured})
 
     def _selected(self, cell: Cell, device: str, dataset: Dataset) -> Selected:
         """The best candidate on the split on which this cell is chosen; remembered, since the folds of a set share that split."""

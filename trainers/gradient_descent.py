@@ -43,7 +43,7 @@ class GradientDescentCurve:
         momentum: float = 0.0,
         cross: Tensor | None = None,
     ) -> None:
-        eigenvalues = _positive_part(system.eigenvalues)
+        eigenvalues = positive_part(system.eigenvalues)
         self.momentum = _checked_momentum(momentum)
         self.learning_rate = _checked_learning_rate(learning_rate, system.n, float(eigenvalues[-1]))
         self._flat = targets.ndim == 1
@@ -92,6 +92,18 @@ class GradientDescentCurve:
         stacked = torch.stack(points) if points else empty
         return stacked.reshape(*shape, *stacked.shape[1:])
 
+    def dual_coefficients(self, steps: int) -> Tensor:
+        """c after `steps` steps, f_t(x) = K(x, train) c = K(x, train) (lr/n) U [(1 - r_t)/x] Uᵀ y for any x.
+
+        Returns (n, outputs), or (n,) for one-dimensional targets; not of a curve that was made with `cross`. Raises SkipbenchError.
+        """
+        if not self._on_training_points:
+            raise SkipbenchError("dual_coefficients: this curve predicts other points: ask the one that was made without cross")
+        count, odd, _ = _counted(steps)
+        factors = (self.learning_rate / len(self._basis)) * self.recurrence.travelled(count, odd)[0]
+        coefficients = self._basis @ (torch.from_numpy(factors).to(self._coordinates.device)[:, None] * self._coordinates)
+        return coefficients[:, 0] if self._flat else coefficients
+
     def losses(self, counts: Array, odd: Mask) -> Array:
         """`loss` of steps that are counted already: as floats, and which of them are odd. Returns (len(counts),)."""
         return np.asarray(_weighted(self.weights, self.recurrence.residual(counts, odd)))
@@ -119,15 +131,8 @@ def kernel_gradient_descent(
     device. Raises SkipbenchError.
     """
     system = eigensystem(gram)
-    device = system.eigenvalues.device
-    target_values = _real_tensor(targets, "targets", device)
-    if target_values.ndim not in (1, 2) or len(target_values) != system.n:
-        raise SkipbenchError(
-            f"targets: shape {tuple(target_values.shape)}, but gram has {system.n} rows: use ({system.n}, outputs) or ({system.n},)"
-        )
-    cross_values = None if cross is None else _real_tensor(cross, "cross", device)
-    if cross_values is not None and (cross_values.ndim != 2 or cross_values.shape[1] != system.n):
-        raise SkipbenchError(f"cross: shape {tuple(cross_values.shape)}, but gram has {system.n} rows: use (test points, {system.n})")
+    target_values = checked_targets(targets, system.n, system.eigenvalues.device)
+    cross_values = checked_cross(cross, system)
     return GradientDescentCurve(system, target_values, learning_rate=learning_rate, momentum=momentum, cross=cross_values)
 
 
@@ -138,12 +143,7 @@ def iterations_to(curve: GradientDescentCurve, reduction: float = 0.99) -> int |
     later on (a learning rate beyond the stable range): a range of steps is skipped only where a lower bound of the loss lies above the
     target. Raises SkipbenchError.
     """
-    is_number = isinstance(reduction, (int, float, np.number)) and not isinstance(reduction, bool)
-    if not is_number or not 0 < reduction < 1:
-        raise SkipbenchError(
-            f"iterations_to: reduction={shown(reduction)}, but it is a share of the first loss between 0 and 1, such as 0.99"
-        )
-    target = (1 - float(reduction)) * float(curve.weights.sum())
+    target = (1 - checked_reduction(reduction, "iterations_to")) * float(curve.weights.sum())
     if float(curve.weights.sum()) <= target:
         return 0  # the targets are 0, so nothing is to be learned
     before, after = 0, 1
@@ -182,7 +182,33 @@ def _weighted(weights: Array, residuals: Array) -> Any:
         return (residuals[..., kept] ** 2) @ weights[kept]
 
 
-def _positive_part(eigenvalues: Tensor) -> Tensor:
+def checked_targets(targets: GramLike, n: int, device: torch.device) -> Tensor:
+    """Targets of n training points as float64, (n, outputs) or (n,). Raises SkipbenchError."""
+    values = _real_tensor(targets, "targets", device)
+    if values.ndim not in (1, 2) or len(values) != n:
+        raise SkipbenchError(f"targets: shape {tuple(values.shape)}, but gram has {n} rows: use ({n}, outputs) or ({n},)")
+    return values
+
+
+def checked_cross(cross: GramLike | None, system: Eigensystem) -> Tensor | None:
+    """A kernel matrix of (test, train) as float64, (m, n); None stays None. Raises SkipbenchError."""
+    if cross is None:
+        return None
+    values = _real_tensor(cross, "cross", system.eigenvalues.device)
+    if values.ndim != 2 or values.shape[1] != system.n:
+        raise SkipbenchError(f"cross: shape {tuple(values.shape)}, but gram has {system.n} rows: use (test points, {system.n})")
+    return values
+
+
+def checked_reduction(reduction: float, where: str) -> float:
+    """A share of the first loss between 0 and 1, both excluded. Raises SkipbenchError."""
+    is_number = isinstance(reduction, (int, float, np.number)) and not isinstance(reduction, bool)
+    if not is_number or not 0 < reduction < 1:
+        raise SkipbenchError(f"{where}: reduction={shown(reduction)}, but it is a share of the first loss between 0 and 1, such as 0.99")
+    return float(reduction)
+
+
+def positive_part(eigenvalues: Tensor) -> Tensor:
     """The eigenvalues, those below n eps λ_max set to 0. Raises SkipbenchError for a matrix that is clearly indefinite."""
     smallest, largest = float(eigenvalues[0]), float(eigenvalues[-1])
     if smallest < -_NEGATIVE_ALLOWED * max(largest, 0.0):

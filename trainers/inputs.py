@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
+from torch import Tensor
 
 from skipbench.checks import SkipbenchError, shown
 from skipbench.trainers.method import InputKind
@@ -117,3 +119,9 @@ def _advice(dimensions: int, kinds: tuple[InputKind, ...]) -> str:
     if dimensions == 2 and kinds == ("images",):
         return "Give images, or use a dense architecture: MLP, ResMLP or DenseMLP"
     return "Reshape your data to such a shape"
+
+
+def centred_one_hot(codes: Codes, classes: int, device: torch.device) -> Tensor:
+    """(n, classes), float64: 1 - 1/classes for the row's own class and -1/classes for the others."""
+    labels = torch.from_numpy(codes).to(device)
+    return torch.nn.functional.one_hot(labels, classes).to(torch.float64) - 1 / classes

@@ -44,6 +44,7 @@ METHODS: dict[str, RegisteredMethod] = {
     method.name: method
     for method in (
         RegisteredMethod("ridge", "skipbench.trainers.ridge:KernelRidge", "kernel", "1"),
+        RegisteredMethod("kernel-descent", "skipbench.trainers.kernel_descent:KernelDescent", "kernel", "1"),
         RegisteredMethod("svm", "skipbench.trainers.svm:KernelSVM", "kernel", "1"),
         RegisteredMethod("network", "skipbench.trainers.networks:NetworkClassifier", "network", "1"),
         RegisteredMethod("practical-network", "skipbench.trainers.networks:PracticalClassifier", "network", "1"),

@@ -19,7 +19,7 @@ from skipbench.kernels.spectra.gram import checked_ridge
 from skipbench.results.record import Choice, RidgePoint
 from skipbench.trainers.convergence import closed_form_convergence, closed_form_points
 from skipbench.trainers.gradient_descent import GradientDescentCurve
-from skipbench.trainers.inputs import LabelledInputs, training_inputs, validation_inputs
+from skipbench.trainers.inputs import LabelledInputs, centred_one_hot, training_inputs, validation_inputs
 from skipbench.trainers.kernel_choice import RemembersKernels
 from skipbench.trainers.kernel_classifier import KernelClassifier
 from skipbench.trainers.method import Measurements
@@ -83,14 +83,14 @@ class KernelRidge(KernelClassifier):
             cross = None if validation is None else self._kernel_matrix(validation.inputs, train.inputs)
         with clock.phase("factor"):
             system = eigensystem(gram)
-        targets = _one_hot(train, len(self.classes_), system.eigenvalues.device)
+        targets = centred_one_hot(train.codes, len(self.classes_), system.eigenvalues.device)
         with clock.phase("solve"):
             self._solve(system, targets)
             accuracies = self._path_accuracies(system, targets, train, cross, validation)
             self._choose(accuracies)
         measured = self._path_measurements(accuracies, chosen_on="leave-one-out" if validation is None else "validation")
         with clock.phase("spectrum"):
-            measured["spectrum"] = measure_spectrum(gram, dtype=self.dtype, ridge=self.ridge_, eigenvalues=system.eigenvalues)
+            measured["spectrum"] = measure_spectrum(gram, dtype=self.dtype, ridge=self.ridge_, system=system, targets=targets)
         with clock.phase("gradient descent"):
             curve = GradientDescentCurve(system, targets)
             elsewhere = None if cross is None else GradientDescentCurve(system, targets, cross=cross)
@@ -207,9 +207,3 @@ class KernelRidge(KernelClassifier):
         cross = self._cross_matrix(X)
         outputs = cross @ torch.from_numpy(self.dual_coef_[which]).to(cross.device)
         return np.asarray(outputs.cpu().numpy())
-
-
-def _one_hot(train: LabelledInputs, classes: int, device: torch.device) -> Tensor:
-    """(n, classes), 1 - 1/classes for the row's own class and -1/classes for the others."""
-    codes = torch.from_numpy(train.codes).to(device)
-    return torch.nn.functional.one_hot(codes, classes).to(torch.float64) - 1 / classes

@@ -7,8 +7,10 @@ from skipbench.kernels.spectra.conditioning import (
     mean_off_diagonal,
     numerical_rank,
 )
+from skipbench.kernels.spectra.decay import eigenvalue_decay
 from skipbench.kernels.spectra.eigensystem import Eigensystem, eigensystem
 from skipbench.kernels.spectra.gram import unit_diagonal
+from skipbench.kernels.spectra.labels import label_condition, label_energies
 from skipbench.kernels.spectra.measure import measure_spectrum
 
 __all__ = [
@@ -17,6 +19,9 @@ __all__ = [
     "double_constant_bound",
     "effective_dimension",
     "eigensystem",
+    "eigenvalue_decay",
+    "label_condition",
+    "label_energies",
     "mean_off_diagonal",
     "measure_spectrum",
     "numerical_rank",

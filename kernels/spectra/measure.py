@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from skipbench.kernels.spectra.conditioning import bound_of, mean_off_diagonal
-from skipbench.kernels.spectra.eigensystem import condition_of, dimension_of, rank_of
+from skipbench.kernels.spectra.decay import eigenvalue_decay
+from skipbench.kernels.spectra.eigensystem import Eigensystem, condition_of, dimension_of, eigensystem, rank_of
 from skipbench.kernels.spectra.gram import GramLike, checked_gram, checked_ridge, unit_diagonal
+from skipbench.kernels.spectra.labels import label_condition, label_energies, label_energy_points
 from skipbench.results.record import MatrixSpectrum, Spectrum
 
 Scaling = Literal["raw", "unit_diagonal"]
+LABEL_SHARES = {"90": 0.9, "99": 0.99, "99_9": 0.999}
 
 
-def measure_spectrum(gram: GramLike, *, dtype: str, ridge: float | None = None, eigenvalues: Tensor | None = None) -> Spectrum:
-    """Extreme eigenvalues, condition numbers, ranks, effective dimension and double-constant bound of one Gram matrix.
+def measure_spectrum(
+    gram: GramLike, *, dtype: str, ridge: float | None = None, system: Eigensystem | None = None, targets: Tensor | None = None
+) -> Spectrum:
+    """Extreme eigenvalues, condition numbers, ranks, decay, effective dimension and double-constant bound of one Gram matrix.
 
     gram: (n, n), symmetric, numpy or torch. dtype: in which it was computed, "float32" or "float64"; it is recorded, the spectrum is
     always taken in float64. ridge: relative to tr(K)/n; None or 0 leaves out the matrices with ridge and the effective dimension.
-    eigenvalues: of gram, (n,) ascending in float64, where they are known already; they are computed otherwise.
+    system: of gram, where it is known already. targets: (n, outputs), the centred labels, for the label-weighted spectrum.
     The unit-diagonal matrices and the bound are left out where an entry of the diagonal is not positive. Raises SkipbenchError.
     """
     tensor = checked_gram(gram)
     ridge = checked_ridge(0.0 if ridge is None else ridge, where="measure_spectrum", zero_allowed=True)
-    if eigenvalues is None:
-        eigenvalues = torch.linalg.eigvalsh(tensor)
+    if system is None and targets is not None:
+        system = eigensystem(tensor)
+    eigenvalues = torch.linalg.eigvalsh(tensor) if system is None else system.eigenvalues
     mean_diagonal = float(tensor.diagonal().mean())
     matrices = _matrices("raw", eigenvalues, mean_diagonal, ridge)
     b = None
@@ -43,7 +49,17 @@ def measure_spectrum(gram: GramLike, *, dtype: str, ridge: float | None = None, 
         effective_dimension_ridge=ridge if ridge > 0 else None,
         mean_off_diagonal=b,
         double_constant_bound=bound_of(b, tensor.shape[0]) if b is not None and 0.0 <= b < 1.0 else None,
+        decay=eigenvalue_decay(eigenvalues),
+        **({} if system is None or targets is None else _labelled(system, targets)),
     )
+
+
+def _labelled(system: Eigensystem, targets: Tensor) -> dict[str, Any]:
+    """The label-weighted part of a spectrum."""
+    energies = label_energies(system, targets)
+    conditions = {name: label_condition(system, energies, share) for name, share in LABEL_SHARES.items()}
+    finite = {f"label_condition_{name}": value if math.isfinite(value) else None for name, value in conditions.items()}
+    return {"label_energy": label_energy_points(system, energies), **finite}
 
 
 def _matrices(scaling: Scaling, eigenvalues: Tensor, mean_diagonal: float, ridge: float) -> tuple[MatrixSpectrum, ...]:

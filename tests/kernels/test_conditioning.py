@@ -16,6 +16,7 @@ from skipbench.architecture import ResMLP
 from skipbench.checks import SkipbenchError
 from skipbench.kernels import kernel_matrices
 from skipbench.kernels.spectra import (
+    Eigensystem,
     condition_number,
     double_constant_bound,
     effective_dimension,
@@ -231,9 +232,9 @@ def test_a_singular_matrix_stands_in_the_record_with_its_rank_and_no_condition_n
     assert spectrum.double_constant_bound is None
 
 
-def test_known_eigenvalues_are_used_and_not_computed_again():
-    claimed = torch.tensor([2.0, 6.0], dtype=torch.float64)
-    spectrum = measure_spectrum(np.eye(2), dtype="float64", eigenvalues=claimed)
+def test_a_known_decomposition_is_used_and_not_computed_again():
+    claimed = Eigensystem(torch.tensor([2.0, 6.0], dtype=torch.float64), torch.eye(2, dtype=torch.float64), 4.0)
+    spectrum = measure_spectrum(np.eye(2), dtype="float64", system=claimed)
     assert spectrum.matrices[0].condition_number == 3.0
 
 

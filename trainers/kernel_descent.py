@@ -25,6 +25,7 @@ from skipbench.trainers.method import Measurements
 from skipbench.trainers.networks.outcome import TrainingDiverged
 
 DIVERGED_AT = 1e4  # times the first loss, as for networks
+SPECTRUM_RIDGE = 1e-3  # relative to tr(K)/n: at which the spectrum's effective dimension is taken; the descent itself has none
 
 
 class KernelDescent(KernelClassifier):
@@ -38,7 +39,7 @@ class KernelDescent(KernelClassifier):
     validation accuracy, of equally good ones the fewest; without validation data the last point, 99.9 % of the loss gone or 10^6 steps.
 
     After `fit`: `classes_`, `steps_`, `learning_rate_`, `dual_coef_` (n, classes), `bandwidth_`, `kernel_scales_`, and `measurements_`:
-    spectrum with the label-weighted one, convergence (to loss reductions and to accuracies), curve, choices, seconds by phase.
+    spectrum (with and without a ridge of 1e-3) with the label-weighted one, convergence (to loss reductions and to accuracies), curve, choices, seconds by phase.
     `fit` raises TrainingDiverged, with the curve until then, where the step size is not stable, and SkipbenchError for bad input.
     """
 
@@ -83,7 +84,7 @@ class KernelDescent(KernelClassifier):
         targets = centred_one_hot(train.codes, len(self.classes_), system.eigenvalues.device)
         measured = Measurements()
         with clock.phase("spectrum"):
-            measured["spectrum"] = measure_spectrum(gram, dtype=self.dtype, system=system, targets=targets)
+            measured["spectrum"] = measure_spectrum(gram, dtype=self.dtype, ridge=SPECTRUM_RIDGE, system=system, targets=targets)
         with clock.phase("gradient descent"):
             self._descend(system, targets, cross, train, validation, measured)
         measured["phases"] = dict(clock.seconds)

@@ -39,7 +39,8 @@ class KernelDescent(KernelClassifier):
     validation accuracy, of equally good ones the fewest; without validation data the last point, 99.9 % of the loss gone or 10^6 steps.
 
     After `fit`: `classes_`, `steps_`, `learning_rate_`, `dual_coef_` (n, classes), `bandwidth_`, `kernel_scales_`, and `measurements_`:
-    spectrum (with and without a ridge of 1e-3) with the label-weighted one, convergence (to loss reductions and to accuracies), curve, choices, seconds by phase.
+    spectrum (with and without a ridge of 1e-3, and label-weighted), convergence (to loss reductions and to accuracies), curve, choices,
+    seconds by phase.
     `fit` raises TrainingDiverged, with the curve until then, where the step size is not stable, and SkipbenchError for bad input.
     """
 

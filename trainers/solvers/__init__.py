@@ -1,6 +1,6 @@
 """Ridge regression from kernel matrices of any size, in memory or in tiles on disk."""
 
-from skipbench.trainers.solvers.condition import ConditionEstimate
+from skipbench.kernels.spectra.lanczos import ConditionEstimate
 from skipbench.trainers.solvers.prediction import StoredRidge, predict_from_store, ridge_from_store, ridge_path_from_store
 from skipbench.trainers.solvers.settings import SolverOptions, SolverSettings
 from skipbench.trainers.solvers.solution import NotConvergedError, RidgeSolution

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from skipbench.trainers.solvers.condition import EPSILON, ExtremeEigenvalues, Lanczos
+from skipbench.kernels.spectra.lanczos import EPSILON, ExtremeEigenvalues, Lanczos
 from skipbench.trainers.solvers.tiles import Array, SymmetricTiles
 
 REFINEMENTS = 5

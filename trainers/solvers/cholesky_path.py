@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from skipbench.kernels.spectra.lanczos import ExtremeEigenvalues
 from skipbench.trainers.solvers.cholesky import InPlaceCholesky
-from skipbench.trainers.solvers.condition import ExtremeEigenvalues
 from skipbench.trainers.solvers.problem import RidgeProblem
 from skipbench.trainers.solvers.solution import RidgeSolution, relative_residuals, singular_gram
 

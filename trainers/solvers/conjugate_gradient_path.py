@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from skipbench.trainers.solvers.condition import EPSILON, ExtremeEigenvalues, Lanczos, smallest_bounds
+from skipbench.kernels.spectra.lanczos import EPSILON, ExtremeEigenvalues, Lanczos
+from skipbench.trainers.solvers.condition import smallest_bounds
 from skipbench.trainers.solvers.conjugate_gradient import ConjugateGradients, IndefiniteError, conjugate_gradients
 from skipbench.trainers.solvers.preconditioners import (
     LowRankPreconditioner,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy import linalg
 
-from skipbench.trainers.solvers.condition import EPSILON
+from skipbench.kernels.spectra.lanczos import EPSILON
 from skipbench.trainers.solvers.tiles import Array, SymmetricTiles
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from skipbench.checks import SkipbenchError, shown
 from skipbench.kernels.spectra.gram import checked_ridge
+from skipbench.kernels.spectra.lanczos import LANCZOS_STEPS
 from skipbench.kernels.stored.resources import readable_bytes
 from skipbench.trainers.solvers.cholesky import InPlaceCholesky
-from skipbench.trainers.solvers.condition import LANCZOS_STEPS
 from skipbench.trainers.solvers.settings import SolverSettings
 from skipbench.trainers.solvers.tiles import Array, SymmetricTiles
 

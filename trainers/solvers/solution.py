@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from skipbench.checks import SkipbenchError
+from skipbench.kernels.spectra.lanczos import EPSILON, ConditionEstimate, ExtremeEigenvalues
 from skipbench.trainers.ridge_path import SingularGramError
-from skipbench.trainers.solvers.condition import EPSILON, ConditionEstimate, ExtremeEigenvalues
 from skipbench.trainers.solvers.tiles import Array
 
 

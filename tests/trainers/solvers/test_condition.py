@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from skipbench.kernels.spectra.lanczos import Lanczos
 from skipbench.trainers.solvers import solve_ridge_path
-from skipbench.trainers.solvers.condition import Lanczos, ritz_extremes, smallest_bounds
+from skipbench.trainers.solvers.condition import ritz_extremes, smallest_bounds
 
 METHODS = ["cholesky", "conjugate-gradient"]
 

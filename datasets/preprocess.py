@@ -4,6 +4,7 @@ standardise     vectors: each feature to mean 0 and deviation 1; a feature that 
 unit-norm       vectors or images: each row to Euclidean norm 1; a row of zeros stays
 multi-sphere    images: each pixel's channel vector to norm 1; a pixel of zeros stays (Barzilai et al. 2022, arXiv 2211.14810)
 per-channel     images: each channel to mean 0 and deviation 1 over training images and pixels; a constant channel becomes 0
+pool-8x8        images: means over squares, 8 x 8 of them; sides are multiples of 8
 zca             vectors or images: whitened by the symmetric map of the training covariance, regularised (see whitening.py)
 flatten         images to vectors: channel by channel, row by row
 """
@@ -21,6 +22,7 @@ from skipbench.checks import SkipbenchError, shown, unknown_name
 from skipbench.datasets.dataset import Dataset, Indices, Inputs, Kind, Split, Targets, check_finite
 from skipbench.datasets.whitening import Zca
 
+POOLED_SIDE = 8
 _VALUES_AT_ONCE = 2**16  # float64 in blocks that fit the cache: no second copy of CIFAR-10 in double precision, and three times as fast
 
 
@@ -121,11 +123,40 @@ class Flatten:
         return inputs.reshape(len(inputs), -1)
 
 
+@dataclass(frozen=True)
+class Pool:
+    """(n, channels, height, width) ← the means over height/8 x width/8 pixels each, (n, channels, 8, 8)."""
+
+    takes: ClassVar[tuple[Kind, ...]] = ("images",)
+    advice: ClassVar[str] = "leave it out"
+
+    @staticmethod
+    def divides(row_shape: tuple[int, ...]) -> bool:
+        """Whether images of this shape, (channels, height, width), can be cut into such squares."""
+        return all(side % POOLED_SIDE == 0 for side in row_shape[1:])
+
+    @classmethod
+    def fit(cls, inputs: Inputs) -> Pool:
+        height, width = inputs.shape[2:]
+        if not cls.divides(inputs.shape[1:]):
+            raise SkipbenchError(
+                f"preprocess: the step pool-8x8 is given images of {height} x {width} pixels, but it takes sides that are multiples of "
+                f"{POOLED_SIDE}: leave it out"
+            )
+        return cls()
+
+    def transform(self, inputs: Inputs) -> Inputs:
+        n, channels, height, width = inputs.shape
+        squares = inputs.reshape(n, channels, POOLED_SIDE, height // POOLED_SIDE, POOLED_SIDE, width // POOLED_SIDE)
+        return squares.mean(axis=(3, 5), dtype=np.float64).astype(np.float32)
+
+
 STEPS: dict[str, type[Step]] = {
     "standardise": Standardise,
     "unit-norm": UnitNorm,
     "multi-sphere": MultiSphere,
     "per-channel": PerChannel,
+    "pool-8x8": Pool,
     "zca": Zca,
     "flatten": Flatten,
 }
@@ -174,6 +205,16 @@ def check_steps(steps: Sequence[str], kind: Kind) -> tuple[str, ...]:
             raise SkipbenchError(f"preprocess: the step {name} expects {step.takes[0]}, but it is given {kind}: {step.advice}")
         kind = "vectors" if name == "flatten" else kind
     return tuple(steps)
+
+
+def shape_after(steps: Sequence[str], row_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a row of this shape after the steps; fitting them says what is wrong with those that cannot take it."""
+    for name in steps:
+        if name == "pool-8x8" and len(row_shape) == 3:
+            row_shape = (row_shape[0], POOLED_SIDE, POOLED_SIDE)
+        elif name == "flatten":
+            row_shape = (int(np.prod(row_shape)),)
+    return row_shape
 
 
 def fit_preprocessing(steps: Sequence[str], inputs_train: NDArray[Any]) -> Preprocessing:

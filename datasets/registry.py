@@ -159,6 +159,16 @@ REGISTERED: tuple[DatasetEntry, ...] = (
         size="500 images 3x4x4, 1 target (other sizes by n and parameters)",
         parameters=synthetic.MULTISPHERE_PARAMETERS,
     ),
+    DatasetEntry(
+        name=synthetic.MULTISPHERE_CLASSES,
+        kind="images",
+        load=synthetic.load_multisphere_classes,
+        protocols=("stratified",),
+        source=synthetic.SOURCE,
+        licence=synthetic.LICENCE,
+        size="500 images 3x4x4, 2 classes (other sizes by n and parameters)",
+        parameters=synthetic.MULTISPHERE_PARAMETERS,
+    ),
 )
 
 

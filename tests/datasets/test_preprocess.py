@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from skipbench.checks import SkipbenchError
 from skipbench.datasets import STEPS, check_steps, fit_preprocessing, load, preprocess
+from skipbench.datasets.preprocess import shape_after
 
 numbers = st.floats(-100, 100, width=32)
 vectors = hnp.arrays(np.float32, st.tuples(st.integers(1, 7), st.integers(1, 5)), elements=numbers)
@@ -122,7 +123,7 @@ def test_the_result_is_a_new_writable_array_and_the_input_stays(steps):
     ("steps", "shape", "message"),
     [
         (["standardize"], (3, 2), 'no preprocessing step "standardize". Nearest: standardise'),
-        (["whiten"], (3, 2), "Allowed: flatten, multi-sphere, per-channel, standardise, unit-norm, zca"),
+        (["whiten"], (3, 2), "Allowed: flatten, multi-sphere, per-channel, pool-8x8, standardise, unit-norm, zca"),
         (["per-channel"], (3, 2), "the step per-channel expects images, but it is given vectors: use standardise"),
         (["multi-sphere"], (3, 2), "the step multi-sphere expects images, but it is given vectors: use unit-norm"),
         (["flatten"], (3, 2), "the step flatten expects images, but it is given vectors: leave it out"),
@@ -182,3 +183,27 @@ def test_an_empty_part_stays_empty_with_its_shape(uci_set, tmp_path):
 def test_a_split_that_is_not_there_is_named():
     with pytest.raises(SkipbenchError, match="iris: split 5, but its splits are 0 to 4"):
         preprocess(load("iris"), 5, [])
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (16, 8), (32, 32), (24, 40)])
+def test_pooling_takes_the_mean_of_every_square(sides):
+    images = np.random.default_rng(0).normal(size=(3, 2, *sides)).astype(np.float32)
+    pooled = fit_preprocessing(["pool-8x8"], images).transform(images)
+    assert (pooled.shape, pooled.dtype) == ((3, 2, 8, 8), np.float32)
+    rows, columns = sides[0] // 8, sides[1] // 8
+    for place in [(0, 0), (3, 5), (7, 7)]:
+        square = images[:, :, place[0] * rows : (place[0] + 1) * rows, place[1] * columns : (place[1] + 1) * columns]
+        np.testing.assert_allclose(pooled[:, :, *place], square.astype(np.float64).mean(axis=(2, 3)), rtol=1e-6)
+
+
+def test_pooling_refuses_sides_that_do_not_divide_and_vectors():
+    with pytest.raises(SkipbenchError, match=r"pool-8x8 is given images of 8 x 12 pixels, but it takes sides that are multiples of 8"):
+        fit_preprocessing(["pool-8x8"], np.ones((2, 1, 8, 12)))
+    with pytest.raises(SkipbenchError, match="the step pool-8x8 expects images, but it is given vectors"):
+        fit_preprocessing(["pool-8x8"], np.ones((2, 64)))
+
+
+@pytest.mark.parametrize("steps", [(), ("pool-8x8",), ("per-channel", "pool-8x8", "flatten"), ("unit-norm", "flatten")])
+def test_the_shape_after_the_steps_is_that_of_the_rows(steps):
+    images = np.random.default_rng(0).normal(size=(5, 3, 16, 16)).astype(np.float32)
+    assert shape_after(steps, (3, 16, 16)) == fit_preprocessing(steps, images).transform(images).shape[1:]

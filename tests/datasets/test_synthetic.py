@@ -146,3 +146,20 @@ def test_a_prepared_split_holds_the_targets():
         assert found.dtype == np.float64
         assert np.array_equal(found, dataset.targets[rows])
     assert np.allclose(prepared.x_test, dataset.inputs[split.test].reshape(len(split.test), -1), atol=1e-6)  # already on the multi-sphere
+
+
+def test_the_classes_of_the_multisphere_are_the_signs_of_its_targets_on_the_same_images():
+    parameters = {"frequency": 1, "pixels": 2, "side": 3, "channels": 4}
+    targets, classes = (load(name, n=80, seed=3, **parameters) for name in ("multisphere", "multisphere-classes"))
+    np.testing.assert_array_equal(classes.inputs, targets.inputs)
+    assert classes.classes == ("negative", "positive")
+    np.testing.assert_array_equal(classes.labels == 1, targets.targets[:, 0] > 0)
+    assert classes.task == "classification"
+    for split in classes.splits:
+        assert abs(classes.labels[split.train].mean() - classes.labels.mean()) < 1 / len(split.train) + 1e-9  # stratified
+    assert not np.array_equal(load("multisphere-classes", n=80, seed=4).inputs, load("multisphere-classes", n=80, seed=5).inputs)
+
+
+def test_too_few_rows_of_a_sign_are_refused_by_its_name():
+    with pytest.raises(SkipbenchError, match=r'multisphere-classes: class "(negative|positive)" has \d rows'):
+        load("multisphere-classes", n=8)

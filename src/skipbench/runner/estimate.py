@@ -14,6 +14,7 @@ from torch import nn
 from skipbench.architecture import Architecture
 from skipbench.cells import Cell
 from skipbench.datasets import Dataset
+from skipbench.datasets.preprocess import shape_after
 from skipbench.kernels.cost import kernel_cost
 from skipbench.runner.messages import PlannedCell
 from skipbench.runner.plan import Plan
@@ -119,7 +120,7 @@ def _network_seconds(cell: Cell, given: Mapping[str, Any], dataset: Dataset) -> 
     width, epochs = parameters.get("width"), parameters.get("epochs")
     if width is None or epochs is None:
         return _BASELINE_SECONDS
-    shape, classes = dataset.input_shape, len(dataset.classes)
+    shape, classes = shape_after(cell.data.preprocess, dataset.input_shape), len(dataset.classes)
     if (arch := parameters.get("architecture")) is not None:
         per_row = _twin_row_seconds(arch, width, shape, classes)
     elif "residual" in parameters and "blocks" in parameters:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from skipbench.cells import Cell, check_names, expand, load_entry
 from skipbench.checks import MissingDataError, SkipbenchError
 from skipbench.datasets import Dataset, dataset_names
+from skipbench.datasets.preprocess import shape_after
 from skipbench.environment import current_environment, source
 from skipbench.results.record import CellRecord, DatasetUsed, MethodUsed, Seeds
 from skipbench.results.store import ResultStore
@@ -154,7 +155,7 @@ def _dataset_used(cell: Cell, dataset: Dataset) -> DatasetUsed:
         n_validation=len((split if cell.selection is None else dataset.splits[cell.selection]).validation),
         n_test=len(split.test),
         classes=len(dataset.classes),
-        input_shape=dataset.input_shape,
+        input_shape=shape_after(cell.data.preprocess, dataset.input_shape),
         preprocessing=cell.data.preprocess,
     )
 

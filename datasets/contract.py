@@ -271,7 +271,9 @@ def _subset(case: Case, n: int) -> Dataset | None:
 
 
 def _check_balance(case: Case, found: Dataset, labels: NDArray[np.int64], n: int) -> None:
-    """Equally many of each class, up to one; fewer only of a class that has no more."""
+    """Equally many of each class, up to one; fewer only of a class that has no more, or of a set whose rows are drawn, not chosen."""
+    if case.entry.parameters:
+        return
     counts = np.bincount(labels, minlength=len(found.classes))
     available = np.bincount(case.whole.labels, minlength=len(found.classes))
     short = (counts < counts.max() - 1) & (counts < available)

@@ -158,7 +158,7 @@ def test_text_is_no_input():
 
 def test_steps_can_be_checked_before_any_data_is_there():
     assert check_steps(["flatten", "standardise"], "images") == ("flatten", "standardise")
-    assert set(STEPS) == {"standardise", "unit-norm", "multi-sphere", "per-channel", "zca", "flatten"}
+    assert set(STEPS) == {"standardise", "unit-norm", "multi-sphere", "per-channel", "pool-8x8", "zca", "flatten"}
 
 
 def test_a_split_is_prepared_part_by_part():

@@ -1,6 +1,7 @@
 """Figures: each a function from the table of records to a matplotlib figure, or to None where there is nothing to draw."""
 
 from skipbench.results.figures.comparisons import kernel_against_network_figure, residual_against_plain_figure
+from skipbench.results.figures.conditioning import conditioning_figure, predictors_figure
 from skipbench.results.figures.convergence import iterations_figure, run_times_figure
 from skipbench.results.figures.files import FIGURES, write_figures
 from skipbench.results.figures.overview import overview_figure
@@ -10,11 +11,13 @@ from skipbench.results.figures.sweeps import depth_figure, learning_curve_figure
 
 __all__ = [
     "FIGURES",
+    "conditioning_figure",
     "depth_figure",
     "iterations_figure",
     "kernel_against_network_figure",
     "learning_curve_figure",
     "overview_figure",
+    "predictors_figure",
     "ranking_figure",
     "residual_against_plain_figure",
     "run_times_figure",

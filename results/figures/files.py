@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from skipbench.results.figures.comparisons import kernel_against_network_figure, residual_against_plain_figure
+from skipbench.results.figures.conditioning import conditioning_figure, predictors_figure
 from skipbench.results.figures.convergence import iterations_figure, run_times_figure
 from skipbench.results.figures.overview import overview_figure
 from skipbench.results.figures.ranking import ranking_figure
@@ -23,6 +24,8 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure | None]] = {
     "iterations": iterations_figure,
     "run-times": run_times_figure,
     "depth": depth_figure,
+    "conditioning": conditioning_figure,
+    "predictors": predictors_figure,
     "learning-curve": learning_curve_figure,
 }
 

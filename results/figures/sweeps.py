@@ -24,7 +24,7 @@ DEPTH_PANELS = {
 }
 MOST_ROWS, MOST_CURVES = 8, 12
 _SIZE = re.compile(r",? ?\(?n=\d+\)?")
-_SKIPS = (COLORS["residual"], "#e08a3c", "#7b4fb0", "#3b6fd4")
+_SKIPS = (COLORS["residual"], "#e08a3c", "#7b4fb0", "#3b6fd4", "#2a9d8f")
 _LINES = ("-", "--", "-.", ":")
 
 
@@ -66,27 +66,36 @@ def _deep_groups(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _draw_depths(axis: Axes, cells: pd.DataFrame, column: str) -> None:
-    for number, (variant, own) in enumerate(cells.groupby("variant", sort=True)):
+    looks = variant_looks(cells["variant"])
+    for variant, own in cells.groupby("variant", sort=True):
         finite = own[np.isfinite(own[column].astype(float))]
         along = finite.groupby("depth")[column].agg(["median", "min", "max"])
-        plain = not own["residual"].fillna(False).astype(bool).any()
-        look: dict[str, Any] = {"color": COLORS["plain"] if plain else _SKIPS[number % len(_SKIPS)]}
-        axis.plot(
-            along.index,
-            along["median"],
-            "-" if plain else _LINES[number % 4],
-            marker="o",
-            markersize=3.5,
-            label=drawn_name(str(variant), 30),
-            **look,
-        )
-        axis.fill_between(along.index.astype(float), along["min"], along["max"], alpha=0.15, linewidth=0, **look)
-    _size_axis(axis, sorted(cells["depth"].unique()), "depth (residual: blocks)")
+        look = looks[str(variant)]
+        axis.plot(along.index, along["median"], marker="o", markersize=3.5, label=drawn_name(str(variant), 30), **look)
+        axis.fill_between(along.index.astype(float), along["min"], along["max"], alpha=0.15, linewidth=0, color=look["color"])
+    depth_axis(axis, cells["depth"])
     if column == "accuracy":
         percent_axis(axis, "y")
     else:
         log_axis(axis, "y")
     axis.set_ylabel(DEPTH_PANELS[column])
+
+
+def variant_looks(variants: pd.Series) -> dict[str, dict[str, Any]]:
+    """Colour and line of each variant of `swept_depths`: plain ones solid in one colour, residual ones each their own."""
+    looks: dict[str, dict[str, Any]] = {}
+    for number, variant in enumerate(sorted(set(map(str, variants)))):
+        plain = "α =" not in variant
+        looks[variant] = {
+            "color": COLORS["plain"] if plain else _SKIPS[number % len(_SKIPS)],
+            "linestyle": "-" if plain else _LINES[number % len(_LINES)],
+        }
+    return looks
+
+
+def depth_axis(axis: Axes, depths: pd.Series) -> None:
+    """Depth along x, on a logarithmic axis of base 2."""
+    _size_axis(axis, sorted(depths.unique()), "depth (residual: blocks)")
 
 
 def learning_curve_figure(frame: pd.DataFrame) -> Figure | None:

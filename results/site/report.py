@@ -15,10 +15,12 @@ from markupsafe import Markup
 
 from skipbench.checks import SkipbenchError, shown_name
 from skipbench.results.figures import (
+    conditioning_figure,
     depth_figure,
     iterations_figure,
     kernel_against_network_figure,
     learning_curve_figure,
+    predictors_figure,
     ranking_figure,
     residual_against_plain_figure,
     run_times_figure,
@@ -86,6 +88,8 @@ def _content(frame: pd.DataFrame) -> dict[str, Any]:
         "conditions": sections.conditions(frame),
         "condition_sentence": sections.condition_sentence(frame),
         "conditions_figure": inline_svg(iterations_figure(frame), "iterations", "Iterations of gradient descent against condition number"),
+        "predictors_figure": inline_svg(predictors_figure(frame), "predictors", "Iterations of gradient descent against two predictors"),
+        "conditioning_figure": inline_svg(conditioning_figure(frame), "conditioning", "Condition number and its bound against depth"),
         "depth_figure": inline_svg(depth_figure(frame), "depth", "Condition number, bound, iterations and accuracy against depth"),
         "sizes_figure": inline_svg(learning_curve_figure(frame), "sizes", "Accuracy against the number of training rows"),
         "times": sections.run_times(frame),

@@ -50,6 +50,10 @@ def cell(**changes: Any) -> CellRecord:
         "preprocessing": ("standardise",),
         "condition_number": 1e3,
         "iterations": (10, 40, 200),
+        "label_condition": None,
+        "bound": 61.0,
+        "data_seed": 0,
+        "momentum": 0.0,
         "parameters": {},
         "source_version": "1",
     }
@@ -90,7 +94,7 @@ def cell(**changes: Any) -> CellRecord:
             "width": short["width"],
             "parameters": short["parameters"],
         },
-        "seeds": {"data": 0, "init": short["seed"]},
+        "seeds": {"data": short["data_seed"], "init": short["seed"]},
         "device": "cpu",
         "dtype": "float64",
         "phases": {"load": 0.01, "kernel": 0.5, "solve": 0.2, "evaluate": 0.1},
@@ -103,8 +107,13 @@ def cell(**changes: Any) -> CellRecord:
         ]
         reached = dict(zip(("iterations_90", "iterations_99", "iterations_99_9"), short["iterations"], strict=True))
         fields["convergence"] = {"source": "closed_form" if is_kernel else "measured", "learning_rate": 0.1, **reached}
+        fields["convergence"]["momentum"] = short["momentum"]
         if is_kernel:
-            fields["spectrum"] = spectrum(short["condition_number"])
+            fields["spectrum"] = spectrum(short["condition_number"]) | {"double_constant_bound": short["bound"]}
+            if short["label_condition"] is not None:
+                names = ("label_condition_90", "label_condition_99", "label_condition_99_9")
+                fields["spectrum"] |= dict.fromkeys(names, short["label_condition"])
+                fields["spectrum"]["label_energy"] = [{"directions": 90, "eigenvalue": 0.05, "energy": 1.0}]
     return CellRecord.model_validate(fields | changes)
 
 
@@ -149,7 +158,8 @@ def swept_suite() -> list[CellRecord]:
             for split in (0, 1):
                 look = {"dataset": "digits-images", "input_shape": (1, 8, 8), "architecture": architecture, "split": split}
                 condition, steps = 100.0 * depth * (1 + split), 30 * depth
-                cells.append(cell(suite="depths", condition_number=condition, iterations=(steps, 4 * steps, 9 * steps), **look))
+                numbers = {"condition_number": condition, "label_condition": 0.4 * condition, "iterations": (steps, 4 * steps, 9 * steps)}
+                cells.append(cell(suite="depths", **numbers, **look))
     for size in (20, 40, 80, 160):
         for draw in (0, 1):
             for family, architecture in (("baseline", None), ("kernel", MLP(2)), ("network", ResMLP(2))):

@@ -147,7 +147,7 @@ def test_the_sections_on_depth_and_size_take_names_as_text(make_cell, make_frame
     page = render_report(make_frame(hostile_sweep(make_cell, hostile)))
     found = outline(page)
     section = re.search(r'<section aria-labelledby="sweeps">(.*?)</section>', page, re.DOTALL)[1]
-    assert section.count("<svg") == 2
+    assert section.count("<svg") == 3
     assert [tag for tag, values in found.tags if tag == "img" or "onerror" in values] == []
     assert len([tag for tag, _ in found.tags if tag == "script"]) == 2
     assert len(section) < 150_000

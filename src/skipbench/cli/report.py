@@ -1,4 +1,4 @@
-"""`skipbench report`: the ranking in the terminal, the page, and on request the figures and a Markdown table."""
+"""`skipbench report`: the ranking in the terminal, the page, and on request the figures, a Markdown table and the study of convergence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from skipbench.results.figures import write_figures
 from skipbench.results.frame import read_folders, records_frame
 from skipbench.results.performance import PerformanceHistory, read_history, result_files
 from skipbench.results.site import write_report
+from skipbench.results.statistics.convergence_tables import study_markdown
 from skipbench.results.statistics.ranking import rank_methods
 from skipbench.results.statistics.tables import markdown_ranking, print_ranking
 
@@ -33,6 +34,10 @@ def report(
     out: Annotated[Path, typer.Option(help="The page becomes index.html in this folder.")] = DEFAULT_PAGE,
     figures: Annotated[Path | None, typer.Option(help="Write the figures as SVG files into this folder, too.")] = None,
     table: Annotated[Path | None, typer.Option(help="Write the ranking as a Markdown table into this file, too.")] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(help="Write the study of convergence (fits, what skips change) as Markdown into this file, too."),
+    ] = None,
     performance: Annotated[
         Path | None, typer.Option(help="The history of the asv benchmarks on the page, instead of results/asv.", metavar="FOLDER")
     ] = None,
@@ -45,6 +50,9 @@ def report(
     if table is not None:
         _write_text(table, markdown_ranking(ranking, frame))
         console.print(f"table: {table}", markup=False, soft_wrap=True)
+    if study is not None:
+        _write_text(study, study_markdown(frame))
+        console.print(f"study: {study}", markup=False, soft_wrap=True)
     if figures is not None:
         written = write_figures(frame, figures)
         console.print(f"figures: {len(written)} in {figures}", markup=False, soft_wrap=True)

@@ -14,16 +14,20 @@ import pandas as pd
 from markupsafe import Markup
 
 from skipbench.checks import SkipbenchError, shown_name
+from skipbench.results.curves import Curves, read_curves
 from skipbench.results.figures import (
     conditioning_figure,
     depth_figure,
     iterations_figure,
     kernel_against_network_figure,
+    laziness_figure,
     learning_curve_figure,
+    loss_curves_figure,
     predictors_figure,
     ranking_figure,
     residual_against_plain_figure,
     run_times_figure,
+    width_study_figure,
 )
 from skipbench.results.frame import records_frame
 from skipbench.results.performance import PerformanceHistory
@@ -43,14 +47,16 @@ def write_report(
 ) -> Path:
     """Write the page of some records and return its path.
 
-    records: the table of `load_records`, or cell records. out: a folder, in which the page is index.html, or a path that ends in
-    .html. performance: the history of the asv benchmarks, which becomes a section. The page appears all at once.
+    records: the table of `load_records`, or cell records, whose curves are then drawn, too. out: a folder, in which the page is
+    index.html, or a path that ends in .html. performance: the history of the asv benchmarks, which becomes a section. The page appears
+    all at once.
     Raises SkipbenchError where it cannot be written.
     """
-    frame = records if isinstance(records, pd.DataFrame) else records_frame(records)
+    listed = None if isinstance(records, pd.DataFrame) else list(records)
+    frame = records if isinstance(records, pd.DataFrame) else records_frame(listed or ())
     place = Path(out)
     path = place if place.suffix.lower() in (".html", ".htm") else place / PAGE_NAME
-    page = render_report(frame, performance)
+    page = render_report(frame, performance, None if listed is None else read_curves(listed))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,12 +70,13 @@ def write_report(
     return path
 
 
-def render_report(frame: pd.DataFrame, performance: PerformanceHistory | None = None) -> str:
-    """The page as text; equal tables give equal pages."""
+def render_report(frame: pd.DataFrame, performance: PerformanceHistory | None = None, curves: Curves | None = None) -> str:
+    """The page as text; equal tables give equal pages. curves: of the records in the frame."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("report.html").render(_content(frame), performance=performance_section(performance))
+    content = _content(frame) | _twins(frame, curves) | {"performance": performance_section(performance)}
+    return environment.get_template("report.html").render(content)
 
 
 def _content(frame: pd.DataFrame) -> dict[str, Any]:
@@ -97,6 +104,17 @@ def _content(frame: pd.DataFrame) -> dict[str, Any]:
         "times_figure": inline_svg(run_times_figure(frame), "times", "Seconds of one cell for each method"),
         "records": Markup(json_for_script(record_table(frame))),
         "n_records": len(frame),
+    }
+
+
+def _twins(frame: pd.DataFrame, curves: Curves | None) -> dict[str, Any]:
+    """The section on trained twins beside their kernels; the figures of curves are left out where there are none."""
+    losses = None if curves is None else loss_curves_figure(frame, curves)
+    laziness = None if curves is None else laziness_figure(frame, curves)
+    return {
+        "losses_figure": inline_svg(losses, "losses", "Training loss of twins and of gradient descent on their kernel, against steps"),
+        "laziness_figure": inline_svg(laziness, "laziness", "How far the tangent kernel of twins moves, and what that does to predictions"),
+        "width_figure": inline_svg(width_study_figure(frame), "width", "Distance of twins from their kernel against width"),
     }
 
 

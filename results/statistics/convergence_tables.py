@@ -11,6 +11,7 @@ from skipbench.results.statistics.censored_fits import DRAWS
 from skipbench.results.statistics.comparisons import Interval
 from skipbench.results.statistics.convergence_study import Contest, StudyFit, contests, study_cells, study_fits
 from skipbench.results.statistics.skip_effects import MEASURED, OrderAgreement, SkipEffect, order_agreements, skip_effects
+from skipbench.results.statistics.width_study import DISTANCES, WidthSlope, width_slopes
 from skipbench.results.words import counted, printable
 
 _PERCENT = {"90": "90 %", "99": "99 %", "99_9": "99.9 %"}
@@ -27,7 +28,7 @@ def study_markdown(frame: pd.DataFrame, *, draws: int = DRAWS) -> str:
     if cells.empty:
         raise SkipbenchError("no finished cell among these records has iterations of gradient descent: run the suite convergence first")
     parts = [_heading(cells), _fits(study_fits(frame, draws=draws)), _contests(contests(frame, draws=draws))]
-    parts += [_effects(skip_effects(frame)), _agreements(order_agreements(frame))]
+    parts += [_effects(skip_effects(frame)), _agreements(order_agreements(frame)), _widths(width_slopes(frame))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -148,6 +149,23 @@ def _agreements(agreements: Sequence[OrderAgreement]) -> str:
     ]
     header = ("kernel", "paired at", "the better conditioned needs fewer iterations", "pairs", "ties left out")
     return "## A12 by pairs\n\n" + table(header, rows, words=2) if rows else ""
+
+
+def _widths(slopes: Sequence[WidthSlope]) -> str:
+    rows = [
+        (
+            each.dataset,
+            each.method,
+            each.architecture,
+            DISTANCES[each.quantity],
+            "; ".join(f"{width}: {median:.3g}" for width, median in zip(each.widths, each.medians, strict=True)),
+            f"{each.slope:.2f}{_interval(each.interval)}",
+            str(each.n),
+        )
+        for each in slopes
+    ]
+    header = ("data set", "method", "architecture", "distance from the kernel of", "median by width", "slope", "cells")
+    return "## How twins approach their kernel: distance ∝ width^slope\n\n" + table(header, rows, words=5) if rows else ""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -171,6 +173,43 @@ def swept_suite() -> list[CellRecord]:
     return cells
 
 
+def twin_suite() -> list[CellRecord]:
+    """Plain and residual twins of three widths and two depths, three seeds: distances fall as the root of the width."""
+    rng, cells = np.random.default_rng(0), []
+    for arch in (CNN(2, readout="tr"), ResCNN(2, readout="tr"), CNN(8, readout="tr"), ResCNN(8, readout="tr")):
+        for width in (16, 64, 256):
+            for seed in range(3):
+                look = {"architecture": arch, "width": width, "seed": seed, "dataset": "digits-images", "input_shape": (1, 8, 8)}
+                cells.append(cell(family="network", **look, **_measured_twin(width, math.exp(0.05 * rng.normal()))))
+    return cells
+
+
+def _measured_twin(width: int, noise: float) -> dict[str, Any]:
+    predicted = {"source": "closed_form", "learning_rate": 0.1, "iterations_90": 10, "iterations_99": 40, "iterations_99_9": None}
+    points = [{"step": step, "loss": math.exp(-step / 20)} for step in (0, 1, 10, 100)]
+    return {
+        "iterations": (10 + 100 // width, 50, None),
+        "curve": [{**point, "loss": point["loss"] * noise} for point in points],
+        "tangent_kernel": {"n": 20, "points": [_track_point(step, width, noise) for step in (0, 1, 100)]},
+        "kernel_comparison": {
+            "step": 100,
+            "n_validation": 30,
+            "prediction_distance": 2.0 * noise / math.sqrt(width),
+            "agreement": 0.9,
+            "network_loss": 0.01,
+            "kernel_loss": 0.01,
+            "kernel_accuracy": 0.9,
+            "predicted": predicted,
+            "curve": points,
+        },
+    }
+
+
+def _track_point(step: int, width: int, noise: float) -> dict[str, float | int]:
+    numbers = {"lambda_max": 9.0, "lambda_min": 0.1, "condition_number": 90.0, "trace": 20.0}
+    return {"step": step, "drift": noise * step / width, "distance_to_limit": noise * (1 + step / 100) / math.sqrt(width), **numbers}
+
+
 @pytest.fixture(scope="session")  # it keeps nothing, so that hypothesis may call it again and again
 def make_cell() -> Callable[..., CellRecord]:
     """`make_cell(dataset="wine", split=1, accuracy=0.8, ...)`: a cell record."""
@@ -193,3 +232,9 @@ def suite_cells() -> list[CellRecord]:
 def swept_cells() -> list[CellRecord]:
     """The cells of a sweep over depth and of a learning curve."""
     return swept_suite()
+
+
+@pytest.fixture
+def twin_cells() -> list[CellRecord]:
+    """The cells of `twin_suite`."""
+    return twin_suite()

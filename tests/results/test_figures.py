@@ -18,8 +18,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
-def test_a_figure_is_a_wellformed_svg_that_is_the_same_each_time_and_without_date(name, suite_cells, swept_cells, make_frame):
-    first, second = (svg_text(FIGURES[name](make_frame([*suite_cells, *swept_cells]))) for _ in range(2))
+def test_a_figure_is_a_wellformed_svg_that_is_the_same_each_time_and_without_date(name, suite_cells, swept_cells, twin_cells, make_frame):
+    first, second = (svg_text(FIGURES[name](make_frame([*suite_cells, *swept_cells, *twin_cells]))) for _ in range(2))
     assert first == second
     assert ET.fromstring(first).tag == f"{SVG}svg"
     assert "dc:date" not in first
@@ -32,13 +32,13 @@ def test_without_finished_cells_there_is_no_figure(name, make_cell, make_frame):
     assert FIGURES[name](make_frame([make_cell(status="failed", reason="x")])) is None
 
 
-def test_drawing_leaves_the_settings_of_matplotlib_alone_and_opens_no_window(suite_cells, swept_cells, make_frame):
+def test_drawing_leaves_the_settings_of_matplotlib_alone_and_opens_no_window(suite_cells, swept_cells, twin_cells, make_frame):
     import matplotlib.pyplot as plt
 
     before = dict(mpl.rcParams)
     with mpl.rc_context({"axes.facecolor": "pink"}):
         for draw in FIGURES.values():
-            svg_text(draw(make_frame([*suite_cells, *swept_cells])))
+            svg_text(draw(make_frame([*suite_cells, *swept_cells, *twin_cells])))
         assert mpl.rcParams["axes.facecolor"] == "pink"
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
@@ -72,18 +72,22 @@ def test_run_times_are_of_one_kind_of_machine(make_cell, make_frame):
     assert run_times_figure(make_frame(cells)) is not None
 
 
-def test_names_with_dollars_other_scripts_and_10_kilobytes_are_drawn(make_cell, make_frame, suite_cells, swept_cells):
+def test_names_with_dollars_other_scripts_and_10_kilobytes_are_drawn(make_cell, make_frame, suite_cells, swept_cells, twin_cells):
     labels = ["$\\frac{1}{2}$ & <b>", "\u05d0\u05d1 \u202e \U0001f600 \x00", "x" * 10_000]
     cells = [make_cell(label=label, parameters={"name": label}, dataset="d$_\u4e2d") for label in labels]
-    hostile = [record.model_copy(update={"method": record.method.model_copy(update={"label": labels[1]})}) for record in swept_cells]
+    swept = [*swept_cells, *twin_cells]
+    hostile = [record.model_copy(update={"method": record.method.model_copy(update={"label": labels[1]})}) for record in swept]
+        record.model_copy(update={"method": record.method.model_copy(update={"label": labels[1]})})
+        for record in [*swept_cells, *twin_cells]
+    ]
     for draw in FIGURES.values():
-        svg_text(draw(make_frame([*suite_cells, *cells, *hostile])))
+        svg_text(draw(make_frame([*suite_cells, *twin_cells, *cells, *hostile])))
     assert drawn_name("a\u05d0\u4e2db") == "a□□b"
     assert len(drawn_name("x" * 10_000)) == 44
 
 
-def test_write_figures_writes_one_file_for_each_figure(tmp_path, suite_cells, swept_cells, make_frame):
-    paths = write_figures(make_frame([*suite_cells, *swept_cells]), tmp_path / "new")
+def test_write_figures_writes_one_file_for_each_figure(tmp_path, suite_cells, swept_cells, twin_cells, make_frame):
+    paths = write_figures(make_frame([*suite_cells, *swept_cells, *twin_cells]), tmp_path / "new")
     assert sorted(path.name for path in paths) == sorted(f"{name}.svg" for name in FIGURES)
     assert all(re.match(r"<\?xml", path.read_text()) for path in paths)
     assert write_figures(make_frame([]), tmp_path / "none") == []

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 from rich.console import Console
 
 from skipbench.checks import SkipbenchError, unknown_name
 from skipbench.cli.performance import DEFAULT_HISTORY
+from skipbench.results.curves import read_curves
 from skipbench.results.figures import write_figures
 from skipbench.results.frame import read_folders, records_frame
 from skipbench.results.performance import PerformanceHistory, read_history, result_files
+from skipbench.results.record import AnyRecord
 from skipbench.results.site import write_report
 from skipbench.results.statistics.convergence_tables import study_markdown
 from skipbench.results.statistics.ranking import rank_methods
@@ -43,7 +44,8 @@ def report(
     ] = None,
 ) -> None:
     """Show the ranking of the records at hand and write the page."""
-    frame = _records(suite, results)
+    records = _records(suite, results)
+    frame = records_frame(records)
     ranking = rank_methods(frame)
     console = Console(highlight=False)
     print_ranking(console, ranking)
@@ -54,9 +56,9 @@ def report(
         _write_text(study, study_markdown(frame))
         console.print(f"study: {study}", markup=False, soft_wrap=True)
     if figures is not None:
-        written = write_figures(frame, figures)
+        written = write_figures(frame, figures, read_curves(records))
         console.print(f"figures: {len(written)} in {figures}", markup=False, soft_wrap=True)
-    page = write_report(frame, out, performance=_history(performance))
+    page = write_report(records, out, performance=_history(performance))
     console.print(f"page: {page}", markup=False, soft_wrap=True)
 
 
@@ -67,20 +69,20 @@ def _history(folder: Path | None) -> PerformanceHistory | None:
     return read_history(DEFAULT_HISTORY) if result_files(DEFAULT_HISTORY) else None
 
 
-def _records(suite: str | None, results: Sequence[Path] | None) -> pd.DataFrame:
-    """The cells of the given folders, or of those default folders that are there. Raises SkipbenchError for a suite without records."""
+def _records(suite: str | None, results: Sequence[Path] | None) -> list[AnyRecord]:
+    """The records of the given folders, or of those default folders that are there. Raises SkipbenchError for a suite without records."""
     folders = list(results) if results else [folder for folder in DEFAULT_RESULTS if folder.is_dir()]
-    frame = records_frame(read_folders(folders))
-    present = sorted(frame["suite"].unique())
+    records = read_folders(folders)
     if suite is None:
-        return frame
+        return records
+    present = sorted({record.suite for record in records if record.kind == "cell"})
     if Path(suite).suffix in (".yaml", ".yml"):
         suite = Path(suite).stem  # a suite is named by its file
     if suite not in present:
         where = "among the records in " + ", ".join(str(folder) for folder in results or DEFAULT_RESULTS)
         command = f"To compute its cells: skipbench run {_argument(suite)}"
         raise SkipbenchError(f"{unknown_name('suite', suite, present, where=where)} {command}")
-    return frame[frame["suite"] == suite].reset_index(drop=True)
+    return [record for record in records if record.suite == suite]
 
 
 def _argument(suite: str) -> str:

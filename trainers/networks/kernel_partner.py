@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor, nn
 
@@ -21,13 +20,12 @@ from skipbench.kernels.kernel_matrices import kernel_matrices, warm_up
 from skipbench.kernels.spectra.eigensystem import eigensystem
 from skipbench.results.record import Convergence, CurvePoint, KernelComparison
 from skipbench.trainers.convergence import closed_form_convergence, reached_accuracies
-from skipbench.trainers.empirical_ntk import empirical_ntk
 from skipbench.trainers.gradient_descent import GradientDescentCurve
 from skipbench.trainers.inputs import Codes, LabelledInputs, centred_one_hot
 from skipbench.trainers.kernel_choice import RemembersKernels
+from skipbench.trainers.networks.layer_kernels import kernel_products, tangent_kernel
 
-_MOST_PRODUCTS = 2e12  # multiplications of a tangent kernel's Jacobians, n² outputs parameters: a few minutes on one core
-_MOST_JACOBIAN_BYTES = 2**31
+_MOST_PRODUCTS = 2e12  # multiplications for a tangent kernel: a few minutes on one core
 
 
 class LimitKernel:
@@ -132,15 +130,12 @@ def predicted_by_own_kernel(
 ) -> Convergence | None:
     """What the network's own tangent kernel at its present weights predicts, in closed form: computed in float64, averaged over outputs.
 
-    inputs: (n, ...), all training rows, on the network's device. codes: their labels, (n,). None where that kernel is too expensive, above
-    2e12 multiplications n² outputs parameters, since a wide network's is close to the limit anyway, or where it is 0.
+    inputs: (n, ...), all training rows, on the network's device. codes: their labels, (n,). None where that kernel takes more
+    than 2e12 multiplications, since a wide network's is close to the limit anyway, or where it is 0.
     """
-    n_parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    if float(len(inputs)) ** 2 * classes * n_parameters > _MOST_PRODUCTS:
+    if kernel_products(network, len(inputs), classes) > _MOST_PRODUCTS:
         return None
-    memory = min(_MOST_JACOBIAN_BYTES, psutil.virtual_memory().available // 4)
-    rows = max(1, min(len(inputs), memory // (2 * 8 * n_parameters)))  # as many as fit, so that few Jacobians are computed twice
-    gram = empirical_ntk(network, inputs, batch_size=int(rows), memory_bytes=memory, dtype=torch.float64)
+    gram = tangent_kernel(network, inputs)
     if not bool(gram.any()):
         return None
     system = eigensystem(gram)

@@ -16,7 +16,7 @@ from skipbench.checks import SkipbenchError
 from skipbench.clock import Clock
 from skipbench.kernels.spectra.eigensystem import condition_of
 from skipbench.results.record import TangentKernelPoint, TangentKernelTrack
-from skipbench.trainers.empirical_ntk import empirical_ntk
+from skipbench.trainers.networks.layer_kernels import tangent_kernel
 from skipbench.trainers.networks.recorder import finish_work
 
 
@@ -26,7 +26,7 @@ class TangentKernelTracker(pl.Callback):
         drift = |K_t - K_0| / |K_0|      distance_to_limit = |K_t - K| / |K|      Frobenius norms
 
     with its extreme eigenvalues, condition number and trace. With a full batch an epoch is one step. K_t is computed in float64 from the
-    weights as they are, and averaged over the outputs (see `empirical_ntk`).
+    weights as they are, and averaged over the outputs (see `tangent_kernel`).
 
     The network is the attribute `network` of the trained module, or the module itself where it has none. inputs: (n, ...), the rows, on
     the network's device. limit: K, (n, n), the kernel at infinite width. clock: the time spent here counts there as "evaluate", so that
@@ -66,7 +66,7 @@ class TangentKernelTracker(pl.Callback):
     def _measure(self, step: int, module: pl.LightningModule) -> None:
         finish_work(self._inputs.device)
         with self._clock.phase("evaluate"):
-            gram = empirical_ntk(cast(nn.Module, getattr(module, "network", module)), self._inputs, dtype=torch.float64)
+            gram = tangent_kernel(cast(nn.Module, getattr(module, "network", module)), self._inputs)
             if not bool(torch.isfinite(gram).all()):
                 return
             self._initial = gram if self._initial is None else self._initial

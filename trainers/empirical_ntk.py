@@ -21,6 +21,7 @@ def empirical_ntk(
     *,
     batch_size: int | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """The empirical neural tangent kernel of a network, averaged over its outputs.
 
@@ -31,10 +32,10 @@ def empirical_ntk(
 
     x: (n, ...), z: (m, ...), what the network reads, array or tensor; z=None means z is x, and the result is exactly symmetric.
     The network is evaluated row by row and in evaluation mode. batch_size: rows whose Jacobians are held at a time, by default
-    as many as keep the Jacobians within `memory_bytes`. Returns (n, m) in the network's dtype, on its device. Raises
-    SkipbenchError where nothing is trainable.
+    as many as keep the Jacobians within `memory_bytes`. dtype: in which all is computed, by default the network's own; smallest eigenvalues
+    want float64. Returns (n, m) in that dtype, on the network's device. Raises SkipbenchError where nothing is trainable.
     """
-    jacobian = NetworkJacobian(network)
+    jacobian = NetworkJacobian(network, dtype)
     if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
         raise SkipbenchError(
             f"empirical_ntk: batch_size={shown(batch_size)}, but it counts rows: use a whole number of at least 1, or None"
@@ -50,13 +51,17 @@ def empirical_ntk(
 
 
 class NetworkJacobian:
-    """A network as a function of its trainable parameters θ, and the Jacobian of its outputs row by row."""
+    """A network as a function of its trainable parameters θ, and the Jacobian of its outputs row by row.
 
-    def __init__(self, network: nn.Module) -> None:
+    dtype: None means that of the network; another one works on a copy of its parameters.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype | None = None) -> None:
         self.network = network
-        self.parameters = {name: parameter.detach() for name, parameter in network.named_parameters() if parameter.requires_grad}
-        self.fixed = {name: parameter.detach() for name, parameter in network.named_parameters() if not parameter.requires_grad}
-        self.fixed |= dict(network.named_buffers())
+        named = [(name, _in_dtype(parameter.detach(), dtype), parameter.requires_grad) for name, parameter in network.named_parameters()]
+        self.parameters = {name: value for name, value, trainable in named if trainable}
+        self.fixed = {name: value for name, value, trainable in named if not trainable}
+        self.fixed |= {name: _in_dtype(buffer, dtype) for name, buffer in network.named_buffers()}
         if not self.parameters:
             raise SkipbenchError(f"{type(network).__name__}: no parameter of this network is trainable, so it has no tangent kernel")
         self.like = next(iter(self.parameters.values()))
@@ -84,6 +89,11 @@ class NetworkJacobian:
 
         blocks: Parameters = vmap(jacrev(chosen_outputs), in_dims=(None, 0))(self.parameters, x)
         return [block.flatten(1) for block in blocks.values()]
+
+
+def _in_dtype(values: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Counts, such as those of batch norm, stay whole numbers."""
+    return values.to(dtype) if dtype is not None and values.is_floating_point() else values
 
 
 def _gram(jacobian: NetworkJacobian, x: Tensor, z: Tensor | None, batch_size: int | None, memory_bytes: int) -> Tensor:

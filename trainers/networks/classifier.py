@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import numbers
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,13 +18,18 @@ from skipbench.checks import SkipbenchError, shown
 from skipbench.clock import Clock
 from skipbench.trainers.devices import resolve_device
 from skipbench.trainers.inputs import LabelledInputs, training_inputs, validation_inputs
+from skipbench.trainers.kernel_choice import RemembersKernels
 from skipbench.trainers.method import InputKind
 from skipbench.trainers.networks.build import build_network
+from skipbench.trainers.networks.kernel_partner import KernelPartner, LimitKernel, predicted_by_own_kernel
 from skipbench.trainers.networks.learning_rate import default_learning_rate
-from skipbench.trainers.networks.outcome import measured_convergence
+from skipbench.trainers.networks.outcome import TrainingOutcome, first_accuracies, measured_convergence
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
 from skipbench.trainers.networks.trained import DTYPES, TrainedNetwork, inputs_like, stream_seed
+
+if TYPE_CHECKING:
+    from skipbench.trainers.networks.tangent_tracker import TangentKernelTracker
 
 DEFAULT_ARCHITECTURE = ResMLP(depth=2)
 
@@ -47,12 +53,18 @@ class NetworkClassifier(TrainedNetwork):
     seed: of the initial weights and of the mini-batches' order; on the CPU, equal seeds give equal bits. dtype: "float32" or
     "float64", of training (predictions are computed in float64). device: "cpu", "cuda", "cuda:N" or "auto". progress_bar: show
     Lightning's.
+    tangent_rows: on how many training rows, the first ones, the network's own tangent kernel is followed through training (see
+    `TangentKernelTracker`); 0 for none. compare_with_kernel: put the network after its last step, whatever epoch is kept, beside
+    closed-form gradient descent on the architecture's tangent kernel at infinite width, with the same step size and momentum (see
+    `KernelPartner`); for loss="mse" and all rows in one batch.
+    memory: None, or a `skipbench.kernels.KernelMemory` that keeps that kernel for other fits.
 
     With validation data the weights of the epoch that was best on it are kept: highest accuracy, among equals lowest loss.
 
     After `fit`: `classes_`, `network_` (trained) and `initial_network_`, torch modules on the CPU; `learning_rate_`, `n_epochs_` (how
-    many were run), `best_epoch_` (whose weights are kept), and `measurements_`: curve, convergence, choices, and seconds by phase
-    ("set_up", "train", "evaluate"). `fit` raises TrainingDiverged, which carries the curve so far, and SkipbenchError for bad input.
+    many were run), `best_epoch_` (whose weights are kept), and `measurements_`: curve, convergence, choices, seconds by phase ("set_up",
+    "train", "evaluate"), and tangent_kernel and kernel_comparison where they were asked for. `fit` raises TrainingDiverged, which
+    carries the curve so far, and SkipbenchError for bad input.
     """
 
     def __init__(
@@ -72,6 +84,9 @@ class NetworkClassifier(TrainedNetwork):
         dtype: str = "float32",
         device: str = "cpu",
         progress_bar: bool = False,
+        tangent_rows: int = 0,
+        compare_with_kernel: bool = False,
+        memory: RemembersKernels | None = None,
     ) -> None:
         self.architecture = architecture
         self.width = width
@@ -87,43 +102,63 @@ class NetworkClassifier(TrainedNetwork):
         self.dtype = dtype
         self.device = device
         self.progress_bar = progress_bar
+        self.tangent_rows = tangent_rows
+        self.compare_with_kernel = compare_with_kernel
+        self.memory = memory
 
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> NetworkClassifier:
         """Train. X: (n, features) or (n, channels, height, width). y: n labels. X_val, y_val: to choose the epoch on."""
         from skipbench.trainers.networks.training import train  # Lightning takes seconds to import: only those who train wait
+        from skipbench.trainers.networks.watchers import LastOutputs
 
         self.check_parameters()
         kinds, taker = self.input_kinds(), self._taker()
         labelled = training_inputs(self, X, y, kinds=kinds, taker=taker)
         labelled_validation = validation_inputs(self, X_val, y_val, kinds=kinds, taker=taker)
-        settings, clock = self._settings(), Clock()
+        clock = Clock()
+        limit = self._limit_kernel(labelled, labelled_validation, clock)
         with clock.phase("set_up"):
             network = self._new_network()
-            initial = copy.deepcopy(network)
+            self.initial_network_ = copy.deepcopy(network)
             network.to(resolve_device(self.device))
             samples = _on_device(labelled, network)
             validation = None if labelled_validation is None else _on_device(labelled_validation, network)
             self.learning_rate_ = self._chosen_learning_rate(network, samples.inputs)
+            partner = None if limit is None else self._partner(limit, network, samples.inputs, clock)
+            tracker = self._tracker(labelled, samples.inputs, limit, clock)
+            last = None if partner is None or validation is None else LastOutputs(validation, clock)
             outcome = train(
                 network,
                 samples,
                 validation,
-                settings,
+                self._settings(),
                 learning_rate=self.learning_rate_,
                 order_seed=stream_seed(self.seed, "order"),
                 progress_bar=self.progress_bar,
                 clock=clock,
+                callbacks=[callback for callback in (tracker, last) if callback is not None],
             )
-        self.network_, self.initial_network_ = network.cpu(), initial
+        self.network_ = network.cpu()
         self._keep_outcome(outcome, clock)
+        if tracker is not None:
+            self.measurements_["tangent_kernel"] = tracker.track()
+        if partner is not None:
+            with clock.phase("compare"):
+                compared = partner.comparison(outcome.curve, None if last is None else last.outputs)
+            self.measurements_["kernel_comparison"], self.measurements_["phases"] = compared, dict(clock.seconds)
+        return self
+
+    def _keep_outcome(self, outcome: TrainingOutcome, clock: Clock) -> None:
+        """What every network keeps, and what its curve says of convergence."""
+        super()._keep_outcome(outcome, clock)
         self.measurements_["convergence"] = measured_convergence(
             outcome.loss_steps,
             outcome.losses,
             learning_rate=self.learning_rate_,
             momentum=float(self.momentum),
             batch_size=self.batch_size,
+            accuracy_targets=first_accuracies(outcome.curve),
         )
-        return self
 
     @available_if(lambda self: self.loss == "cross_entropy")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -147,6 +182,7 @@ class NetworkClassifier(TrainedNetwork):
             )
         self._check_common_parameters()
         self._settings()
+        self._check_measurements()
 
     def input_kinds(self) -> tuple[InputKind, ...]:
         """What these parameters take: images for a convolutional architecture, vectors otherwise."""
@@ -169,6 +205,24 @@ class NetworkClassifier(TrainedNetwork):
             {"architecture": CNN(depth=1, readout="tr"), "batch_size": 8, "momentum": 0.5, "width": 16, "epochs": 20},
             {"architecture": ResCNN(depth=1), "loss": "cross_entropy", "width": 16, "epochs": 20},
         )
+
+    def _check_measurements(self) -> None:
+        rows = self.tangent_rows
+        if isinstance(rows, bool) or not isinstance(rows, numbers.Integral) or rows < 0:
+            raise self._refusal("tangent_rows", "it counts training rows: use a whole number of at least 1, or 0 for no track")
+        if not isinstance(self.compare_with_kernel, bool):
+            raise self._refusal("compare_with_kernel", "it is either True or False")
+        if self.memory is not None and not callable(getattr(self.memory, "kernel_matrices", None)):
+            raise self._refusal("memory", "it is None or a skipbench.kernels.KernelMemory")
+        if not self.compare_with_kernel:
+            return
+        if self.loss != "mse":
+            raise self._refusal("loss", 'compare_with_kernel=True puts it beside a closed form, which only loss="mse" has')
+        if self.batch_size is not None:
+            raise self._refusal("batch_size", "compare_with_kernel=True compares full-batch descent step by step: use batch_size=None")
+
+    def _refusal(self, name: str, reason: str) -> SkipbenchError:
+        return SkipbenchError(f"{type(self).__name__}: {name}={shown(getattr(self, name))}, but {reason}")
 
     def _used_architecture(self) -> Architecture:
         return DEFAULT_ARCHITECTURE if self.architecture is None else self.architecture
@@ -201,6 +255,33 @@ class NetworkClassifier(TrainedNetwork):
             batch_size=self.batch_size,
             seed=stream_seed(self.seed, "learning rate"),
         )
+
+    def _limit_kernel(self, train: LabelledInputs, validation: LabelledInputs | None, clock: Clock) -> LimitKernel | None:
+        """The kernel at infinite width on all rows, where it is to be compared with."""
+        if not self.compare_with_kernel:
+            return None
+        device = resolve_device(self.device)
+        return LimitKernel(self._used_architecture(), train, validation, device=device, memory=self.memory, clock=clock)
+
+    def _partner(self, limit: LimitKernel, network: nn.Module, inputs: Tensor, clock: Clock) -> KernelPartner:
+        """Gradient descent on that kernel, and what the untrained network's own predicts. inputs: the training rows on the device."""
+        settings: dict[str, Any] = {"classes": len(self.classes_), "learning_rate": self.learning_rate_, "momentum": float(self.momentum)}
+        with clock.phase("compare"):
+            at_start = predicted_by_own_kernel(network, inputs, limit.train.codes, **settings)
+            return KernelPartner(limit, predicted_at_start=at_start, **settings)
+
+    def _tracker(self, train: LabelledInputs, inputs: Tensor, limit: LimitKernel | None, clock: Clock) -> TangentKernelTracker | None:
+        """Follows the tangent kernel on the first rows, beside that of infinite width."""
+        if self.tangent_rows == 0:
+            return None
+        from skipbench.trainers.networks.tangent_tracker import TangentKernelTracker
+
+        rows = min(int(self.tangent_rows), len(inputs))
+        if limit is None:
+            first = LabelledInputs(train.inputs[:rows], train.codes[:rows])
+            device = resolve_device(self.device)
+            limit = LimitKernel(self._used_architecture(), first, None, device=device, memory=self.memory, clock=clock)
+        return TangentKernelTracker(inputs[:rows], limit=limit.gram[:rows, :rows], clock=clock)
 
 
 def _on_device(labelled: LabelledInputs, network: nn.Module) -> Samples:

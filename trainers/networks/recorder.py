@@ -104,7 +104,7 @@ class CurveRecorder(pl.Callback):
 
     def _evaluate(self, trainer: pl.Trainer, module: WatchedModule, outputs: Tensor | None = None) -> None:
         """One curve point at the present weights. outputs: those of all training rows where they are known already."""
-        _finish_work(self._train.labels.device)
+        finish_work(self._train.labels.device)
         with self._clock.phase("evaluate"):
             seconds = self._clock.seconds.get("train", 0.0)
             train_outputs = network_outputs(module.network, self._train) if outputs is None else outputs
@@ -167,7 +167,7 @@ def watched(module: pl.LightningModule) -> WatchedModule:
     return cast(WatchedModule, module)
 
 
-def _finish_work(device: torch.device) -> None:
+def finish_work(device: torch.device) -> None:
     """Wait for what was queued on a GPU, so that it counts as training and not as evaluation."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -75,11 +75,13 @@ def train(
     progress_bar: bool,
     clock: Clock,
     augment: Callable[[Tensor], Tensor] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> TrainingOutcome:
     """Train the network in place, on the device where the samples are, and leave it with the weights of its best epoch.
 
     Without validation these are the last weights. order_seed: of the mini-batches' order; torch's global generator is not used.
     clock: counts "train" and "evaluate" apart from whatever phase is running. augment: what is done to the inputs of every batch.
+    callbacks: further ones of Lightning's; each hook runs the recorder first, and none runs after the best weights are back.
     Raises TrainingDiverged.
     """
     recorder = CurveRecorder(train_samples, validation, settings, learning_rate, clock)
@@ -89,7 +91,7 @@ def train(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=[device.index or 0] if device.type == "cuda" else 1,
             max_epochs=settings.last_epoch,
-            callbacks=[recorder],
+            callbacks=[recorder, *callbacks],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=progress_bar,

@@ -77,9 +77,6 @@ def test_names_with_dollars_other_scripts_and_10_kilobytes_are_drawn(make_cell, 
     cells = [make_cell(label=label, parameters={"name": label}, dataset="d$_\u4e2d") for label in labels]
     swept = [*swept_cells, *twin_cells]
     hostile = [record.model_copy(update={"method": record.method.model_copy(update={"label": labels[1]})}) for record in swept]
-        record.model_copy(update={"method": record.method.model_copy(update={"label": labels[1]})})
-        for record in [*swept_cells, *twin_cells]
-    ]
     for draw in FIGURES.values():
         svg_text(draw(make_frame([*suite_cells, *twin_cells, *cells, *hostile])))
     assert drawn_name("a\u05d0\u4e2db") == "a□□b"

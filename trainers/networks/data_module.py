@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -64,8 +65,8 @@ class SamplesModule(pl.LightningDataModule):
         """The validation rows in their own order, up to 2048 at a time; no batch without validation data."""
         if self.validation is None:
             return []
-        parts = zip(*(part.split(EVALUATION_ROWS) for part in self.validation), strict=True)
-        slices: Any = [Samples(*batch) for batch in parts]
+        parts = [torch.split(part, EVALUATION_ROWS) for part in self.validation]
+        slices: Any = [Samples(*batch) for batch in zip(*parts, strict=True)]
         return DataLoader(slices, batch_size=None)
 
 

@@ -105,6 +105,14 @@ def load_entry(entry: DataEntry) -> Dataset:
     return load(entry.name, None, n=entry.n, n_test=entry.n_test, seed=entry.seed, protocol=protocol, **dict(entry.parameters))
 
 
+def check_methods(suite_file: SuiteFile, methods: Sequence[str] = ()) -> None:
+    """Refuse what no data could make right, such as a GPU that is absent, before any data set is loaded: as `expand`, with the line."""
+    for index, entry in enumerate(suite_file.suite.methods):
+        if not methods or entry.name in methods:
+            for _ in _method_specs(suite_file, index, entry):
+                pass
+
+
 def expand(
     suite_file: SuiteFile, datasets: Mapping[DataEntry, Dataset], *, methods: Sequence[str] = (), seeds: int | None = None
 ) -> list[Cell]:

@@ -8,6 +8,9 @@ import pytest
 from skipbench.cells import expand, selection_of
 from skipbench.checks import SkipbenchError
 from skipbench.datasets import Dataset, Split, load
+from skipbench.results.store import ResultStore
+from skipbench.runner import plan
+from skipbench.runner.plan import Selection
 from skipbench.suite import load_suite, parts_of
 
 
@@ -197,3 +200,19 @@ def test_the_nightly_holds_all_of_quick_and_some_of_every_other_new_suite():
     parts = {part.document.path.stem: part for part in parts_of(load_suite("nightly"))}
     assert set(parts) == {"quick", "uci-smoke", "svhn-small", "learning-curve", "depth-sweep"}
     assert parts["quick"].suite.data == load_suite("quick").suite.data
+
+
+def test_an_absent_gpu_is_named_with_its_line_before_any_data_are_loaded(suite_of, tmp_path, monkeypatch):
+    def load_nothing(entry):
+        raise RuntimeError("the data were loaded")
+
+    monkeypatch.setattr(plan, "load_entry", load_nothing)
+    suite_file = suite_of("data: [iris]\nmethods:\n  - logistic-regression\n  - practical-network: {device: 'cuda:99'}\n")
+
+    def made(*methods):
+        plan.make_plan(suite_file, Selection(methods=methods), ResultStore(tmp_path / "runs"), device="cpu", command="skipbench run")
+
+    with pytest.raises(SkipbenchError, match=r"mine\.yaml, line 5: .*device='cuda:99' is absent on this machine\. There is: cpu"):
+        made()
+    with pytest.raises(RuntimeError, match="the data were loaded"):
+        made("logistic-regression")  # a method that was not chosen may be wrong

@@ -17,6 +17,7 @@ from skipbench.trainers.networks.layers import RELU_GAIN, StandardNormal
 from skipbench.trainers.networks.slices import EVALUATION_ROWS
 
 STAGES = 3
+NAMED_BLOCKS = (3, 5, 7, 9, 18)  # a stage's in the networks that He et al. trained on CIFAR-10: ResNet-20, 32, 44, 56, 110
 SMALLEST_SIDE_HALVED = 8  # a stage halves an image whose shorter side has at least so many pixels
 
 
@@ -98,6 +99,11 @@ def build_practical_network(
     readout.weight = _scaled(normal.draw(outputs, units), 1 / math.sqrt(units))
     readout.bias = nn.Parameter(torch.zeros(outputs, dtype=dtype))
     return BatchNormalisedNetwork(first, chain, readout)
+
+
+def layers(blocks: int) -> int:
+    """Layers with weights on the longest way through the network: two a block, the first one, and the readout."""
+    return 2 * STAGES * blocks + 2
 
 
 def calibrate(network: nn.Module, inputs: Tensor) -> None:

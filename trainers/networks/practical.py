@@ -16,7 +16,14 @@ from skipbench.trainers.devices import resolve_device
 from skipbench.trainers.inputs import LabelledInputs, training_inputs, validation_inputs
 from skipbench.trainers.method import INPUT_KINDS, InputKind
 from skipbench.trainers.networks.augmentation import FlipsAndShifts
-from skipbench.trainers.networks.batch_normalised import STAGES, BatchNormalisedNetwork, build_practical_network, calibrate
+from skipbench.trainers.networks.batch_normalised import (
+    NAMED_BLOCKS,
+    STAGES,
+    BatchNormalisedNetwork,
+    build_practical_network,
+    calibrate,
+    layers,
+)
 from skipbench.trainers.networks.build import check_count
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import Samples
@@ -28,6 +35,7 @@ class PracticalClassifier(TrainedNetwork):
 
     The network is `build_practical_network`: standard parametrisation, He's initialisation, three stages of `blocks` blocks of two layers;
     3 x 3 convolutions for images (n, channels, height, width) of any size, dense layers for vectors (n, features).
+    blocks=3 on images is the ResNet-20 of He et al. 2016 (arXiv 1512.03385) on CIFAR-10, 5, 7, 9 and 18 their ResNet-32, -44, -56 and -110.
     residual: with skips, or the very same layers without them. Skips have no parameters, so both have equally many, and equal seeds give
     both the same initial values. width: channels of the first stage, doubled in the second and third; for vectors units of all layers.
 
@@ -152,8 +160,12 @@ class PracticalClassifier(TrainedNetwork):
         return ("images",) if self.augment else INPUT_KINDS
 
     def label(self) -> str:
-        """A short name for tables, e.g. "practical network, ResNet(3x2), width 16": three stages of two blocks; what is added is said."""
-        parts = ["practical network", self._taker(), f"width {self.width}"]
+        """A short name for tables, e.g. "practical network, ResNet(3x2), width 16": three stages of two blocks; what is added is said.
+
+        A depth that He et al. trained is called as they call it: "ResNet-20 (3x3)".
+        """
+        name = f"{self._kind()}-{layers(self.blocks)} ({STAGES}x{self.blocks})" if self.blocks in NAMED_BLOCKS else self._taker()
+        parts = ["practical network", name, f"width {self.width}"]
         parts += [f"label smoothing {self.label_smoothing}"] if self.label_smoothing else []
         parts += ["augmented"] if self.augment else []
         return ", ".join(parts)
@@ -164,8 +176,11 @@ class PracticalClassifier(TrainedNetwork):
         small = {"width": 8, "epochs": 10, "batch_size": 16}
         return (small, {**small, "residual": False, "label_smoothing": 0.1}, {**small, "augment": True})
 
+    def _kind(self) -> str:
+        return "ResNet" if self.residual else "PlainNet"
+
     def _taker(self) -> str:
-        return f"{'ResNet' if self.residual else 'PlainNet'}({STAGES}x{self.blocks})"
+        return f"{self._kind()}({STAGES}x{self.blocks})"
 
     def _settings(self) -> TrainingSettings:
         common = ("learning_rate", "momentum", "batch_size", "epochs", "evaluate_every", "seed")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from skipbench.trainers.networks.augmentation import Augmentation
 
 EVALUATION_ROWS = 2048  # evaluated at a time, which bounds the memory of evaluation
 
@@ -27,8 +29,10 @@ class Samples(NamedTuple):
 class SlicingLoader:
     """Yields `Samples`: all rows at once where batch_size is None, else mini-batches in an order of its own for every pass.
 
-    The order comes from a generator seeded once with `seed`. A last batch that is not full is yielded too; one of fewer than `least_rows`
-    rows joins the batch before it. augment: what is done to the inputs of every batch.
+    The order of a pass depends on `seed` and on the pass's number only: passes count up by themselves, and `set_epoch` goes to any of them,
+    as Lightning asks at the start of every epoch, so that a training that was resumed sees the batches it would have seen. A last batch
+    that is not full is yielded too; one of fewer than `least_rows` rows joins the batch before it. augment: what is done to the inputs of
+    every batch. share (k, n): yield only every n-th row of each batch, from the k-th on, as the k-th of n processes that train together.
     """
 
     def __init__(
@@ -38,21 +42,26 @@ class SlicingLoader:
         seed: int,
         *,
         least_rows: int = 1,
-        augment: Callable[[Tensor], Tensor] | None = None,
+        augment: Augmentation | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self._samples = samples
         self._least_rows = least_rows
         self._augment = augment
+        self._share = share
         self._batch_size = batch_size
-        self._generator = torch.Generator().manual_seed(seed)
+        self._seed = seed
+        self._epoch = 0
+        self._generator = torch.Generator()
+        self._n_drawn: int | None = None  # passes drawn so far; None where the generators stand somewhere in a pass
 
     def __len__(self) -> int:
         """Batches in one pass."""
-        return 1 if self.full_batch or self._batch_size is None else len(self._bounds(self._batch_size)) - 1
+        return len(self._bounds()) - 1
 
     @property
     def n_rows(self) -> int:
-        """Rows in one pass."""
+        """Rows in one pass, of all shares together."""
         return len(self._samples.labels)
 
     @property
@@ -60,22 +69,58 @@ class SlicingLoader:
         """Whether one pass is one step on all rows."""
         return self._batch_size is None or self._batch_size >= self.n_rows
 
-    def __iter__(self) -> Iterator[Samples]:
-        if self.full_batch or self._batch_size is None:
-            yield self._augmented(self._samples)
-            return
-        order = torch.randperm(self.n_rows, generator=self._generator).to(self._samples.labels.device)
-        bounds = self._bounds(self._batch_size)
-        for first, end in itertools.pairwise(bounds):
-            rows = order[first:end]
-            yield self._augmented(Samples(*(part[rows] for part in self._samples)))
+    @property
+    def sampler(self) -> SlicingLoader:
+        """Itself: whose `set_epoch` Lightning calls."""
+        return self
 
-    def _bounds(self, batch_size: int) -> list[int]:
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next pass be that of `epoch`, counted from 0."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[Samples]:
+        epoch = self._epoch
+        self._seek(epoch)
+        self._epoch, self._n_drawn = epoch + 1, None
+        order = self._drawn_order()
+        bounds = self._bounds()
+        for first, end in itertools.pairwise(bounds):
+            batch = self._samples if order is None else Samples(*(part[order[first:end]] for part in self._samples))
+            if self._augment is not None:
+                batch = batch._replace(inputs=self._augment(batch.inputs))
+            if end == bounds[-1]:  # not after the loop: who knows the number of batches may never ask for one more
+                self._n_drawn = epoch + 1
+            yield self._shared(batch)
+
+    def _seek(self, epoch: int) -> None:
+        """Bring the generators to the start of a pass. They draw what all passes before it draw, a few ms each with 50,000 rows."""
+        if self._n_drawn is None or self._n_drawn > epoch:
+            self._generator.manual_seed(self._seed)
+            if self._augment is not None:
+                self._augment.restart()
+            self._n_drawn = 0
+        for _ in range(self._n_drawn, epoch):
+            self._drawn_order()
+            if self._augment is not None:
+                for first, end in itertools.pairwise(self._bounds()):
+                    self._augment.skip(end - first)
+        self._n_drawn = epoch
+
+    def _drawn_order(self) -> Tensor | None:
+        """The rows in the order of the next pass, on the device; None for a full batch, which has no order."""
+        if self.full_batch:
+            return None
+        return torch.randperm(self.n_rows, generator=self._generator).to(self._samples.labels.device)
+
+    def _bounds(self) -> list[int]:
         """Where batches begin, and where the last one ends."""
-        bounds = [*range(0, self.n_rows, batch_size), self.n_rows]
+        if self.full_batch or self._batch_size is None:
+            return [0, self.n_rows]
+        bounds = [*range(0, self.n_rows, self._batch_size), self.n_rows]
         if len(bounds) > 2 and bounds[-1] - bounds[-2] < self._least_rows:
             del bounds[-2]
         return bounds
 
-    def _augmented(self, batch: Samples) -> Samples:
-        return batch if self._augment is None else batch._replace(inputs=self._augment(batch.inputs))
+    def _shared(self, batch: Samples) -> Samples:
+        first, every = self._share
+        return batch if every == 1 else Samples(*(part[first::every] for part in batch))

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -17,12 +17,14 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
 from skipbench.clock import Clock
+from skipbench.trainers.networks.augmentation import Augmentation
+from skipbench.trainers.networks.data_module import SamplesModule
 from skipbench.trainers.networks.losses import loss_function
 from skipbench.trainers.networks.outcome import TrainingOutcome
 from skipbench.trainers.networks.recorder import CurveRecorder
 from skipbench.trainers.networks.schedule import one_cycle
 from skipbench.trainers.networks.settings import TrainingSettings
-from skipbench.trainers.networks.slices import Samples, SlicingLoader
+from skipbench.trainers.networks.slices import Samples
 
 
 class NetworkModule(pl.LightningModule):
@@ -74,7 +76,7 @@ def train(
     order_seed: int,
     progress_bar: bool,
     clock: Clock,
-    augment: Callable[[Tensor], Tensor] | None = None,
+    augment: Augmentation | None = None,
     callbacks: Sequence[pl.Callback] = (),
 ) -> TrainingOutcome:
     """Train the network in place, on the device where the samples are, and leave it with the weights of its best epoch.
@@ -85,6 +87,8 @@ def train(
     Raises TrainingDiverged.
     """
     recorder = CurveRecorder(train_samples, validation, settings, learning_rate, clock)
+    least_rows = 2 if settings.batch_normalised else 1
+    data = SamplesModule(train_samples, batch_size=settings.batch_size, seed=order_seed, least_rows=least_rows, augment=augment)
     device = train_samples.labels.device
     with quiet_lightning(), interrupts():
         trainer = pl.Trainer(
@@ -100,9 +104,7 @@ def train(
             num_sanity_val_steps=0,
             plugins=[LightningEnvironment()],  # one process, also inside a batch system's job
         )
-        least_rows = 2 if settings.batch_normalised else 1
-        loader: Any = SlicingLoader(train_samples, settings.batch_size, order_seed, least_rows=least_rows, augment=augment)
-        trainer.fit(NetworkModule(network, settings, learning_rate, len(loader)), loader)
+        trainer.fit(NetworkModule(network, settings, learning_rate, data.steps_per_epoch), datamodule=data)
     recorder.best.restore(network)
     return recorder.outcome()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from skipbench.cells import Cell, check_names, expand, load_entry
+from skipbench.cells import Cell, check_methods, check_names, expand, load_entry
 from skipbench.checks import MissingDataError, SkipbenchError
 from skipbench.datasets import Dataset, dataset_names
 from skipbench.datasets.preprocess import shape_after
@@ -106,6 +106,8 @@ def _selected_cells(suite_file: SuiteFile, selection: Selection, missing: dict[s
     check_names("method", selection.methods, sorted(methods), where=f"in suite {suite.name}", hint="skipbench list")
     cells: dict[str, Cell] = {}
     datasets: dict[DataEntry, Dataset] = {}
+    for part in parts:
+        check_methods(part, selection.methods)
     for part in parts:
         own = selected_datasets(part, selection, missing)
         datasets |= own

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from skipbench.trainers.networks.batch_normalised import BatchNormalisedNetwork, Skip, build_practical_network, calibrate
+from skipbench.trainers.networks.batch_normalised import (
+    NAMED_BLOCKS,
+    BatchNormalisedNetwork,
+    Skip,
+    build_practical_network,
+    calibrate,
+    layers,
+)
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 13)),
@@ -52,6 +59,20 @@ def test_the_number_of_parameters_is_the_formulas():
         assert sum(parameter.numel() for parameter in network.parameters()) == expected
     dense, _ = both((7,), blocks=blocks, width=w, outputs=k)
     assert sum(parameter.numel() for parameter in dense.parameters()) == 7 * w + 2 * w + 6 * blocks * (w * w + 2 * w) + w * k + k
+
+
+@pytest.mark.parametrize(
+    ("blocks", "depth", "count", "in_the_paper"),
+    [(3, 20, 269_722, 0.27e6), (5, 32, 464_154, 0.46e6), (7, 44, 658_586, 0.66e6), (9, 56, 853_018, 0.85e6), (18, 110, 1_727_962, 1.7e6)],
+)
+def test_named_depths_have_the_parameters_of_the_paper(blocks, depth, count, in_the_paper):
+    """Table 6 of arXiv 1512.03385, to the digits printed there; exactly, what implementations of its networks with padded skips have."""
+    network = build_practical_network(residual=True, blocks=blocks, width=16, input_shape=(3, 32, 32), outputs=10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+    assert count == pytest.approx(in_the_paper, rel=0.02)
+    weights = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert len(weights) == layers(blocks) == depth
+    assert blocks in NAMED_BLOCKS
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skipbench.checks import SkipbenchError
-from skipbench.trainers import PracticalClassifier, TrainingDiverged
+from skipbench.trainers import NetworkClassifier, PracticalClassifier, TrainingDiverged
 from skipbench.trainers.networks import recorder
 from skipbench.trainers.networks.schedule import one_cycle
 from skipbench.trainers.networks.slices import Samples, SlicingLoader
@@ -217,6 +217,9 @@ def test_residual_or_not_and_the_width_can_be_asked():
 
 def test_labels_and_kinds():
     assert method_label("practical-network", {"blocks": 2}) == "practical network, ResNet(3x2), width 16"
+    assert method_label("practical-network", {}) == "practical network, ResNet(3x1), width 16"  # as in the records there are
+    assert method_label("practical-network", {"blocks": 3}) == "practical network, ResNet-20 (3x3), width 16"
+    assert method_label("practical-network", {"blocks": 9, "residual": False}) == "practical network, PlainNet-56 (3x9), width 16"
     plain = {"residual": False, "width": 8, "label_smoothing": 0.1, "augment": True}
     assert method_label("practical-network", plain) == "practical network, PlainNet(3x1), width 8, label smoothing 0.1, augmented"
     assert family_of("practical-network") == "network"
@@ -266,6 +269,16 @@ def test_a_parameter_that_makes_no_sense_is_named_before_anything_is_trained(iri
         classifier.check_parameters()
     with pytest.raises(SkipbenchError, match=message):
         classifier.fit(iris[0], iris[1])
+
+
+def test_an_absent_gpu_is_named_before_the_data_are_looked_at():
+    class Data:
+        def __getattr__(self, name):
+            raise AssertionError(f"the data were asked for {name}")
+
+    for classifier in (PracticalClassifier(device="cuda:99"), NetworkClassifier(device="cuda:99")):
+        with pytest.raises(SkipbenchError, match=r"device='cuda:99' is absent on this machine\. There is: cpu"):
+            classifier.fit(Data(), Data())
 
 
 def test_inputs_of_the_wrong_kind_or_size_are_named(iris, digits):

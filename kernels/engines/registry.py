@@ -40,6 +40,7 @@ class RegisteredEngine:
     path: "module:function", imported when it is first used. families: architectures. devices: "cpu", "cuda". dtypes: of the fields.
     packages: by device, what must be installed. errors: by dtype, the largest |dK_ij| / √(K_ii K_jj) against the exact matrix on inputs
     of moderate size and depth; near correlation 1, arccos turns an error ε of a correlation into one of √ε.
+    shares_depths: whether architectures that differ in depth only, and have one α, are computed in one pass, in the time of the deepest.
     version: raised whenever its numbers change, so that a half-finished store of tiles is not finished with others.
     """
 
@@ -51,6 +52,7 @@ class RegisteredEngine:
     dtypes: tuple[str, ...] = ("float64", "float32")
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=lambda: {"float64": 1e-7, "float32": 2e-3})
+    shares_depths: bool = False
     version: int = 1
 
     def load(self) -> Compute:
@@ -80,6 +82,7 @@ ENGINES: dict[str, RegisteredEngine] = {
             "skipbench.kernels.engines.fused.engine:fused_matrices",
             "every layer of a pair in the first-level cache (numba) or on chip (Triton)",
             packages={"cpu": ("numba",), "cuda": ("triton",)},
+            shares_depths=True,
         ),
         RegisteredEngine(
             "reference", "skipbench.kernels.engines.reference:reference_matrices", "the recursions in plain torch, in cache-sized blocks"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 
@@ -20,7 +21,7 @@ _SETTLED = 1.1  # a rate that grows by less from one size to twice that size
 
 @dataclass(frozen=True, slots=True)
 class KernelCost:
-    """Predicted seconds of one call of `kernel_matrices`, and the bytes of the two matrices."""
+    """Predicted seconds of one call of `kernel_matrices`, and the bytes of its matrices."""
 
     seconds: float
     bytes: int
@@ -34,16 +35,23 @@ def kernel_cost(
     *,
     dtype: torch.dtype = torch.float64,
     engine: Engine = "auto",
+    depths: Sequence[int] | None = None,
 ) -> KernelCost:
-    """Cost of a Gram matrix of n inputs (m None: each pair once) or of an n × m kernel matrix, on the CPU with torch's current threads."""
+    """Cost of a Gram matrix of n inputs (m None: each pair once) or of an n × m kernel matrix, on the CPU with torch's current threads.
+
+    depths: of all these together, as `kernel_matrices` computes them, instead of arch.depth.
+    """
     pairs = n * min(n, (n + 1 + _DIAGONAL[arch.is_convolutional]) / 2) if m is None else n * m
     entries = n * (n if m is None else m)
-    rate = pairs_per_second(arch, input_shape, dtype, engine)
-    return KernelCost(pairs / rate, 2 * entries * dtype.itemsize)
+    rate = pairs_per_second(arch, input_shape, dtype, engine, None if depths is None else tuple(depths))
+    n_pairs = 1 if depths is None else len(depths)
+    return KernelCost(pairs / rate, 2 * n_pairs * entries * dtype.itemsize)
 
 
 @lru_cache(maxsize=256)
-def pairs_per_second(arch: Architecture, input_shape: tuple[int, ...], dtype: torch.dtype, engine: Engine = "auto") -> float:
+def pairs_per_second(
+    arch: Architecture, input_shape: tuple[int, ...], dtype: torch.dtype, engine: Engine = "auto", depths: tuple[int, ...] | None = None
+) -> float:
     """Pairs of inputs a second, measured in about half a second on random inputs, compilation apart.
 
     The number of inputs x is doubled until the rate no longer grows: a few fill neither threads nor caches, so that calls, not
@@ -56,7 +64,8 @@ def pairs_per_second(arch: Architecture, input_shape: tuple[int, ...], dtype: to
     begin = time.perf_counter()
     while True:
         x = torch.randn(rows, *input_shape, generator=generator)
-        seconds = _fastest(arch, x, z, dtype, engine, begin + CALIBRATION_SECONDS)
+        call = partial(kernel_matrices, arch, x, z, dtype=dtype, engine=engine, depths=depths)
+        seconds = _fastest(call, begin + CALIBRATION_SECONDS)
         before, best = best, max(best, rows * len(z) / seconds)
         spent = time.perf_counter() - begin
         has_settled = best < _SETTLED * before and spent > CALIBRATION_SECONDS / 4
@@ -65,11 +74,11 @@ def pairs_per_second(arch: Architecture, input_shape: tuple[int, ...], dtype: to
         rows *= 2
 
 
-def _fastest(arch: Architecture, x: torch.Tensor, z: torch.Tensor, dtype: torch.dtype, engine: Engine, deadline: float) -> float:
+def _fastest(call: Callable[[], object], deadline: float) -> float:
     """Seconds of the fastest of at most three calls before the deadline: other work on the machine only ever adds."""
     seconds: list[float] = []
     while not seconds or (len(seconds) < 3 and time.perf_counter() + seconds[-1] < deadline):
         start = time.perf_counter()
-        kernel_matrices(arch, x, z, dtype=dtype, engine=engine)
+        call()
         seconds.append(time.perf_counter() - start)
     return min(seconds)

@@ -13,6 +13,7 @@ from typing import Any
 from skipbench.architecture import Architecture, architecture_from_dict
 from skipbench.checks import SkipbenchError, shown, unknown_name
 from skipbench.datasets import Dataset, load
+from skipbench.kernels.depth_sweeps import sweep_key
 from skipbench.results.record import SCHEMA_VERSION
 from skipbench.suite import DataEntry, MethodEntry, SuiteFile
 from skipbench.trainers.registry import input_kinds, method_label, method_parameters, sequence_parameters, source_version
@@ -74,13 +75,25 @@ class Cell:
         return json.dumps([self.data.model_dump(), self.split, self.method.name, self.method.plain_parameters(), self.seed])
 
     @property
+    def kernel_needed(self) -> str:
+        """Cells that agree in this need the same kernel matrices, or make the same choice, which the first of them pays for."""
+        return json.dumps([*self._shared_place(), None if self.kernel_architecture is None else self.kernel_architecture.key])
+
+    @property
     def sharing(self) -> str:
-        """Cells that agree in this need the same kernel matrices, and run one after the other in one worker."""
+        """Cells that agree in this run one after the other in one worker: their kernel matrices are the same, or come out of one pass."""
+        return json.dumps([*self._shared_place(), None if self.kernel_architecture is None else sweep_key(self.kernel_architecture)])
+
+    def _shared_place(self) -> list[Any]:
         split = self.split if self.selection is None else self.selection  # what was chosen once serves every fold
-        if self.method.architecture is None or "kernel" not in self.method.parameters:
-            return json.dumps([self.data.model_dump(), split, self.method.name, self.method.plain_parameters(), self.seed])
-        needed = [self.data.model_dump(), split, self.method.architecture.key, self.method.parameters.get("dtype")]
-        return json.dumps(needed)
+        if self.kernel_architecture is None:
+            return [self.data.model_dump(), split, self.method.name, self.method.plain_parameters(), self.seed]
+        return [self.data.model_dump(), split, self.method.parameters.get("dtype")]
+
+    @property
+    def kernel_architecture(self) -> Architecture | None:
+        """The architecture whose kernel matrices the cell needs, where it is known before it runs."""
+        return self.method.architecture if "kernel" in self.method.parameters else None
 
     def key(self, dataset: Dataset, device: str) -> str:
         """SHA-256 of what decides the result: data, split, configuration, seeds, kind of device, schema and declared source version."""

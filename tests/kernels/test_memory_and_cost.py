@@ -55,3 +55,9 @@ def test_the_predicted_time_follows_the_pairs_and_the_memory_both_matrices(arch,
     assert gram.bytes == 2 * 100 * 100 * 8
     assert cross.bytes == 2 * 100 * 30 * 8
     assert kernel_cost(arch, shape, 100, dtype=torch.float32).bytes == gram.bytes // 2
+
+
+def test_several_depths_cost_their_memory_each_and_one_pass_of_time():
+    one, four = kernel_cost(ResMLP(8), (20,), 100), kernel_cost(ResMLP(8), (20,), 100, depths=[8, 7, 6, 5])
+    assert four.bytes == 4 * one.bytes
+    assert four.seconds < 2.5 * one.seconds  # about 1.1 for deep networks; by themselves they take 26 / 8 = 3.25

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from rich.console import Console
 
+from skipbench.architecture import MLP
 from skipbench.checks import MissingDataError, SkipbenchError
 from skipbench.dask_clients import dask_client
 from skipbench.environment import available_cores
@@ -38,6 +40,7 @@ import os, signal, time
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import validate_data
+from skipbench.architecture import MLP
 from skipbench.checks import MissingDataError
 from skipbench.datasets import Dataset, DatasetEntry, Split
 
@@ -308,6 +311,13 @@ def test_a_cluster_that_stays_without_workers_ends_the_run(empty_cluster, groups
     with pytest.raises(SkipbenchError, match=r"has had no worker for .*start some with `dask worker ADDRESS`.*finished cells are kept"):
         list(cells.run(groups))
     assert cells.running == []
+
+
+def test_a_suspect_is_tried_again_without_what_comes_after_it(groups):
+    cells = DaskCells(None, threads=1, limits=Limits(60.0, 2**30))
+    planned = replace(groups[0][0], coming=(MLP(3),))  # the rest of its group goes on elsewhere
+    assert cells._killed(dask_cells._InFlight(planned, dask_cells._Group(deque()), None, 0.0)) is None
+    assert list(cells._suspects) == [replace(planned, coming=())]
 
 
 def test_a_scheduler_that_goes_away_ends_the_run(empty_cluster, groups):

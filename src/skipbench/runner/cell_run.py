@@ -49,6 +49,8 @@ class CellRunner:
         _restart_peak_memory(planned.blank.device)
         clock, partial = Clock(), dict[str, Any]()
         self._memory.new_consumer()
+        own = planned.cell.kernel_architecture
+        self._memory.expect(() if own is None else (own, *planned.coming))
         try:
             self._fit_and_measure(planned, clock, partial)
             status: Status = "ok"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -165,7 +165,7 @@ class DaskCells:
         """The record of a cell whose workers died again and again while nothing ran beside it; else None, and it is tried that way."""
         if not item.group.alone:
             item.group.address = None
-            self._suspects.append(item.planned)
+            self._suspects.append(replace(item.planned, coming=()))  # the rest of its group goes on elsewhere
             return None
         reason = "every Dask worker that ran this cell ended with it, at last with none beside it (the system may have run out of memory)"
         return ended_record(item.planned, "failed", reason, item.seconds, item.planned.blank.environment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from skipbench.cells import Cell
 from skipbench.datasets import Dataset
 from skipbench.datasets.preprocess import shape_after
 from skipbench.kernels.cost import kernel_cost
+from skipbench.kernels.depth_sweeps import on_the_way
+from skipbench.kernels.memory import fitting_pairs
 from skipbench.runner.messages import PlannedCell
 from skipbench.runner.plan import Plan
 from skipbench.trainers.networks import build_network
@@ -24,6 +26,7 @@ from skipbench.trainers.registry import make_method
 
 WORKER_BYTES = 600 * 2**20  # Python with torch, scikit-learn and Lightning imported
 _MATRICES_AT_ONCE = 5  # Gram matrix twice (both kernels), eigenvectors, and work space of the eigendecomposition
+_TRAINING_PAIRS_KEPT = 2  # of both kernels, between training rows: to fit, and to predict the training labels
 _BASELINE_SECONDS = 1.5
 _EVALUATION_SHARE = 1.5  # a network's curve is evaluated on training and validation rows
 _CALIBRATION_ROWS = 64
@@ -57,14 +60,33 @@ def estimate_plan(plan: Plan, *, threads: int) -> list[Estimate]:
 def _estimates(plan: Plan) -> list[Estimate]:
     table: dict[tuple[str, str], Estimate] = {}
     paid: set[str] = set()
-    for item in (item for group in plan.groups for item in group):
-        dataset = plan.datasets[item.cell.data]
-        seconds, needed = _cell_cost(item, dataset, kernel_paid=item.cell.sharing in paid)
-        paid.add(item.cell.sharing)
-        place = (item.cell.data.label, item.cell.method_label)
-        before = table.get(place, Estimate(*place, 0, 0.0, 0))
-        table[place] = Estimate(*place, before.cells + 1, before.seconds + seconds, max(before.bytes, needed))
-    return list(table.values())
+    for group in plan.groups:
+        for place, item in enumerate(group):
+            is_paid = item.cell.kernel_needed in paid
+            carried = () if is_paid else _carried(item)
+            served = (other for other in group[place:] if other is item or _is_served(other, item, carried))
+            paid.update(other.cell.kernel_needed for other in served)
+            seconds, needed = _cell_cost(item, plan.datasets[item.cell.data], kernel_paid=is_paid, carried=carried)
+            row = (item.cell.data.label, item.cell.method_label)
+            before = table.get(row, Estimate(*row, 0, 0.0, 0))
+            table[row] = Estimate(*row, before.cells + 1, before.seconds + seconds, max(before.bytes, needed))
+    in_order = dict.fromkeys((item.cell.data.label, item.cell.method_label) for item in plan.cells)
+    return [table[row] for row in in_order if row in table]
+
+
+def _carried(item: PlannedCell) -> tuple[Architecture, ...]:
+    """The shallower networks whose kernels come out of the pass that this cell pays for, as `KernelMemory` has it.
+
+    Of cells that choose among candidates none is counted: what these share is left out of the estimate.
+    """
+    arch, n = item.cell.kernel_architecture, item.blank.dataset.n_train
+    if arch is None or _selects(item):
+        return ()
+    return on_the_way(arch, item.coming, dtype=_dtype(item))[: fitting_pairs(n, n, _dtype(item)) - 1]
+
+
+def _is_served(other: PlannedCell, item: PlannedCell, carried: tuple[Architecture, ...]) -> bool:
+    return other.cell.split == item.cell.split and other.cell.kernel_architecture in carried
 
 
 def total_seconds(estimates: Iterable[Estimate], jobs: int) -> float:
@@ -72,10 +94,20 @@ def total_seconds(estimates: Iterable[Estimate], jobs: int) -> float:
     return sum(estimate.seconds for estimate in estimates) / jobs
 
 
-def _cell_cost(item: PlannedCell, dataset: Dataset, *, kernel_paid: bool) -> tuple[float, int]:
-    """Seconds and bytes of one cell; where candidates are compared, or chosen on another split, that is paid by the group's first cell."""
-    sizes, spec = item.blank.dataset, item.cell.method
-    selects = bool(spec.candidates) or item.cell.selection is not None
+def _selects(item: PlannedCell) -> bool:
+    return bool(item.cell.method.candidates) or item.cell.selection is not None
+
+
+def _dtype(item: PlannedCell) -> torch.dtype:
+    return torch.float32 if item.blank.dtype == "float32" else torch.float64
+
+
+def _cell_cost(item: PlannedCell, dataset: Dataset, *, kernel_paid: bool, carried: tuple[Architecture, ...]) -> tuple[float, int]:
+    """Seconds and bytes of one cell; where candidates are compared, or chosen on another split, that is paid by the group's first cell.
+
+    carried: networks of which it also computes the kernels, which are kept for later cells.
+    """
+    sizes, spec, selects = item.blank.dataset, item.cell.method, _selects(item)
     fits: list[Mapping[str, Any]] = [spec.variants[0]] if not selects else []
     if selects:
         fits += [] if item.cell.selection is None else [spec.variants[0]]
@@ -83,21 +115,23 @@ def _cell_cost(item: PlannedCell, dataset: Dataset, *, kernel_paid: bool) -> tup
     data_bytes = dataset.inputs.nbytes
     if item.blank.method.family == "kernel":
         shared = kernel_paid and not selects
-        seconds = sum(_factor_seconds(sizes.n_train) + (0.0 if shared else _kernel_seconds(item, fit)) for fit in fits)
+        seconds = sum(_factor_seconds(sizes.n_train) + (0.0 if shared else _kernel_seconds(item, fit, carried)) for fit in fits)
         cross_bytes = 2 * sizes.n_train * (sizes.n_test + sizes.n_validation) * 8
-        return seconds, WORKER_BYTES + data_bytes + _MATRICES_AT_ONCE * sizes.n_train**2 * 8 + cross_bytes
+        kept_bytes = len(carried) * (2 * _TRAINING_PAIRS_KEPT * sizes.n_train**2 * 8 + cross_bytes)
+        return seconds, WORKER_BYTES + data_bytes + _MATRICES_AT_ONCE * sizes.n_train**2 * 8 + cross_bytes + kept_bytes
     if item.blank.method.family == "network":
         return sum(_network_seconds(item.cell, fit, dataset) for fit in fits), WORKER_BYTES + 2 * data_bytes
     return _BASELINE_SECONDS * len(fits), WORKER_BYTES + 2 * data_bytes
 
 
-def _kernel_seconds(item: PlannedCell, parameters: Mapping[str, Any]) -> float:
+def _kernel_seconds(item: PlannedCell, parameters: Mapping[str, Any], carried: tuple[Architecture, ...]) -> float:
     arch, sizes = parameters.get("architecture"), item.blank.dataset
     if arch is None:
         return 0.1
-    dtype = torch.float32 if item.blank.dtype == "float32" else torch.float64
-    parts = [kernel_cost(arch, sizes.input_shape, sizes.n_train, dtype=dtype)]
-    parts += [kernel_cost(arch, sizes.input_shape, other, sizes.n_train, dtype=dtype) for other in (sizes.n_validation, sizes.n_test)]
+    cost = partial(kernel_cost, arch, sizes.input_shape, dtype=_dtype(item))
+    if carried:
+        cost = partial(cost, depths=[arch.depth, *(other.depth for other in carried)])
+    parts = [cost(sizes.n_train), *(cost(other, sizes.n_train) for other in (sizes.n_validation, sizes.n_test))]
     return sum(part.seconds for part in parts)
 
 

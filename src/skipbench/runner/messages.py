@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skipbench.architecture import Architecture
 from skipbench.cells import Cell
 from skipbench.results.record import CellRecord, Environment
 
@@ -17,10 +18,14 @@ class Hello:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with its record key, and the record as it is before anything was measured (status `failed`, no metrics)."""
+    """A cell with its record key, and the record as it is before anything was measured (status `failed`, no metrics).
+
+    coming: architectures that later cells of its group need on the same split, so that one pass can compute their kernels as well.
+    """
 
     cell: Cell
     blank: CellRecord
+    coming: tuple[Architecture, ...] = ()
 
     @property
     def key(self) -> str:

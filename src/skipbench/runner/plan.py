@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from skipbench.architecture import Architecture
 from skipbench.cells import Cell, check_methods, check_names, expand, load_entry
 from skipbench.checks import MissingDataError, SkipbenchError
 from skipbench.datasets import Dataset, dataset_names
@@ -30,7 +31,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every selected cell, and of these the ones still to compute, in groups that share kernel matrices.
+    """Every selected cell, and of these the ones still to compute, in groups that share kernel matrices or passes, in running order.
 
     missing: for each data set that was left out since its files are not there, the reason.
     """
@@ -94,7 +95,23 @@ def make_plan(
             failed_before += 1
         else:
             groups.setdefault(item.cell.sharing, []).append(item)
-    return Plan(suite_file, datasets, planned, list(groups.values()), reused, failed_before, missing)
+    return Plan(suite_file, datasets, planned, [in_running_order(group) for group in groups.values()], reused, failed_before, missing)
+
+
+def in_running_order(group: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """A group as one worker runs it: the deepest networks first, since shallower ones come out of their pass; each knows what is coming."""
+    ordered = sorted(group, key=_depth, reverse=True)  # stable: cells of one depth stay in the suite's order
+    return [replace(item, coming=_architectures(item, ordered[place:])) for place, item in enumerate(ordered, start=1)]
+
+
+def _depth(item: PlannedCell) -> int:
+    arch = item.cell.kernel_architecture
+    return 0 if arch is None else arch.depth
+
+
+def _architectures(item: PlannedCell, later: Sequence[PlannedCell]) -> tuple[Architecture, ...]:
+    needed = (other.cell.kernel_architecture for other in later if other.cell.split == item.cell.split)
+    return tuple(dict.fromkeys(arch for arch in needed if arch is not None))
 
 
 def _selected_cells(suite_file: SuiteFile, selection: Selection, missing: dict[str, str]) -> tuple[list[Cell], dict[DataEntry, Dataset]]:

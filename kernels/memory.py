@@ -96,7 +96,9 @@ class KernelMemory:
             start = time.perf_counter()
             depths = [each.depth for each in archs]
             nngp, ntk = kernel_matrices(arch, x, z, dtype=dtype, device=device, engine=engine, depths=depths)
-            pairs = {(each.key, *rest): pair for each, pair in zip(archs, zip(nngp, ntk, strict=True), strict=True)}
+            pairs: dict[_Key, tuple[Tensor, Tensor]] = {
+                (each.key, *rest): pair for each, pair in zip(archs, zip(nngp, ntk, strict=True), strict=True)
+            }
             found = _Pass(pairs, time.perf_counter() - start)
             self._keep(found)
         else:

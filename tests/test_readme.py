@@ -14,6 +14,7 @@ from skipbench.cli.gram import gram_table
 from skipbench.results import load_records
 from skipbench.results.columns import KINDS
 from skipbench.results.frame import read_folders
+from skipbench.results.statistics.convergence_tables import study_markdown
 from skipbench.results.statistics.ranking import rank_methods
 from skipbench.results.statistics.tables import markdown_ranking
 
@@ -22,7 +23,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 RECORDS = ROOT / "results" / "records"
 UNRANKED = {"nightly", "peer", "peer-epyc", "gram"}  # the nightly's records are slices of the others', the others are times
-SHOWN_SUITES = sorted(path.name for path in RECORDS.iterdir() if path.name not in UNRANKED)
+STUDIES = ("convergence", "convergence-networks", "width-study")  # they compare no accuracies: docs/SUITE/study.md has what they found
+SHOWN_SUITES = sorted(path.name for path in RECORDS.iterdir() if path.name not in (*UNRANKED, *STUDIES))
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -69,10 +71,16 @@ def test_the_rankings_of_every_suite_are_those_of_the_committed_records(suite):
     assert (ROOT / "docs" / suite / "rankings.md").read_text(encoding="utf-8").strip() == ranking_of(suite)
 
 
+@pytest.mark.parametrize("suite", STUDIES)
+def test_the_study_of_every_suite_on_convergence_is_that_of_the_committed_records(suite):
+    assert (ROOT / "docs" / suite / "study.md").read_text(encoding="utf-8") == study_markdown(load_records(RECORDS / suite))
+
+
 def test_every_picture_of_the_results_is_there_and_every_suite_is_shown():
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", RESULTS)
     assert [link for link in links if not (ROOT / "docs" / link).is_file()] == []
     assert [suite for suite in SHOWN_SUITES if f"({suite}/rankings.md)" not in RESULTS] == []
+    assert [suite for suite in STUDIES if f"({suite}/study.md)" not in RESULTS] == []
 
 
 def test_every_committed_record_is_read_and_names_no_folder():

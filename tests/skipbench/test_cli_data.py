@@ -119,6 +119,7 @@ def test_list_shows_svhn_and_the_generated_sets(invoke):
     assert rows["svhn-1083"][:2] == ["images", "no"]
     assert rows["sphere"][:2] == ["vectors", "bundled"]
     assert rows["multisphere"][:2] == ["images", "bundled"]
+    assert rows["multisphere-classes"][:2] == ["images", "bundled"]
 
 
 def test_info_of_a_missing_set_shows_what_is_known_and_then_the_error(invoke, tmp_path):

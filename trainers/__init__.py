@@ -3,7 +3,7 @@
 from skipbench.trainers.baselines import LogisticRegressionBaseline, RandomForestBaseline
 from skipbench.trainers.empirical_ntk import empirical_ntk
 from skipbench.trainers.gradient_descent import iterations_to, kernel_gradient_descent
-from skipbench.trainers.networks import NetworkClassifier, PracticalClassifier, TrainingDiverged, build_network
+from skipbench.trainers.networks import LinearisedClassifier, NetworkClassifier, PracticalClassifier, TrainingDiverged, build_network
 from skipbench.trainers.ridge import KernelRidge
 from skipbench.trainers.ridge_path import SingularGramError, ridge_path
 from skipbench.trainers.svm import KernelSVM
@@ -11,6 +11,7 @@ from skipbench.trainers.svm import KernelSVM
 __all__ = [
     "KernelRidge",
     "KernelSVM",
+    "LinearisedClassifier",
     "LogisticRegressionBaseline",
     "NetworkClassifier",
     "PracticalClassifier",

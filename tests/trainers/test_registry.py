@@ -55,8 +55,10 @@ def test_the_methods_of_the_suite_are_registered_with_family_and_version():
     families = {name: method.family for name, method in METHODS.items()}
     assert families == {
         "ridge": "kernel",
+        "kernel-descent": "kernel",
         "svm": "kernel",
         "network": "network",
+        "linearised-network": "network",
         "practical-network": "network",
         "logistic-regression": "baseline",
         "random-forest": "baseline",

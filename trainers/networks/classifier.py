@@ -67,6 +67,8 @@ class NetworkClassifier(TrainedNetwork):
     carries the curve so far, and SkipbenchError for bad input.
     """
 
+    noun = "network"  # of its label
+
     def __init__(
         self,
         architecture: Architecture | None = None,
@@ -178,7 +180,7 @@ class NetworkClassifier(TrainedNetwork):
         """Refuse parameters that no data could make right. Raises SkipbenchError."""
         if not isinstance(self._used_architecture(), Architecture):
             raise SkipbenchError(
-                f"NetworkClassifier: architecture={shown(self.architecture)}, but it is an architecture such as ResMLP(depth=3)"
+                f"{type(self).__name__}: architecture={shown(self.architecture)}, but it is an architecture such as ResMLP(depth=3)"
             )
         self._check_common_parameters()
         self._settings()
@@ -190,7 +192,7 @@ class NetworkClassifier(TrainedNetwork):
 
     def label(self) -> str:
         """A short name for tables, e.g. "network, ResCNN(3, tr), width 64"; what differs from the plain MSE twin is added."""
-        parts = ["network", self._used_architecture().label, f"width {self.width}"]
+        parts = [self.noun, self._used_architecture().label, f"width {self.width}"]
         parts += ["cross-entropy"] if self.loss == "cross_entropy" else []
         parts += [f"momentum {self.momentum}"] if self.momentum else []
         parts += [f"batches of {self.batch_size}"] if self.batch_size is not None else []
@@ -232,7 +234,7 @@ class NetworkClassifier(TrainedNetwork):
 
     def _settings(self) -> TrainingSettings:
         names = ("learning_rate", "momentum", "batch_size", "epochs", "patience", "evaluate_every", "target_reduction", "seed")
-        return TrainingSettings(loss=self.loss, **{name: getattr(self, name) for name in names})  # type: ignore[arg-type]
+        return TrainingSettings(owner=type(self).__name__, loss=self.loss, **{name: getattr(self, name) for name in names})  # type: ignore[arg-type]
 
     def _new_network(self) -> nn.Module:
         return build_network(

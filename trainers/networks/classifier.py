@@ -21,6 +21,7 @@ from skipbench.trainers.method import InputKind
 from skipbench.trainers.networks.build import build_network
 from skipbench.trainers.networks.learning_rate import default_learning_rate
 from skipbench.trainers.networks.outcome import measured_convergence
+from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
 from skipbench.trainers.networks.trained import DTYPES, TrainedNetwork, inputs_like, stream_seed
@@ -47,6 +48,8 @@ class NetworkClassifier(TrainedNetwork):
     seed: of the initial weights and of the mini-batches' order; on the CPU, equal seeds give equal bits. dtype: "float32" or
     "float64", of training (predictions are computed in float64). device: "cpu", "cuda", "cuda:N" or "auto". progress_bar: show
     Lightning's.
+    checkpoint_dir: a folder for this training's checkpoint, or None: a fit that was killed goes on from there when it is repeated, and ends
+    bit-equal on the CPU with as many threads. checkpoint_every: epochs between checkpoints; None means a minute.
 
     With validation data the weights of the epoch that was best on it are kept: highest accuracy, among equals lowest loss.
 
@@ -72,6 +75,8 @@ class NetworkClassifier(TrainedNetwork):
         dtype: str = "float32",
         device: str = "cpu",
         progress_bar: bool = False,
+        checkpoint_dir: str | None = None,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.architecture = architecture
         self.width = width
@@ -87,6 +92,8 @@ class NetworkClassifier(TrainedNetwork):
         self.dtype = dtype
         self.device = device
         self.progress_bar = progress_bar
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
 
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> NetworkClassifier:
         """Train. X: (n, features) or (n, channels, height, width). y: n labels. X_val, y_val: to choose the epoch on."""
@@ -113,6 +120,7 @@ class NetworkClassifier(TrainedNetwork):
                 order_seed=stream_seed(self.seed, "order"),
                 progress_bar=self.progress_bar,
                 clock=clock,
+                checkpoints=Checkpoints.of(self),
             )
         self.network_, self.initial_network_ = network.cpu(), initial
         self._keep_outcome(outcome, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from skipbench.cells import Cell
 from skipbench.results.record import CellRecord, Environment
@@ -17,10 +18,14 @@ class Hello:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with its record key, and the record as it is before anything was measured (status `failed`, no metrics)."""
+    """A cell with its record key, and the record as it is before anything was measured (status `failed`, no metrics).
+
+    checkpoint_dir: where a long training leaves what it needs to go on if the run is killed; None where nothing is kept.
+    """
 
     cell: Cell
     blank: CellRecord
+    checkpoint_dir: Path | None = None
 
     @property
     def key(self) -> str:

@@ -26,6 +26,10 @@ class Clock:
             self._switch()
             self._running.pop()
 
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds of a phase that were measured before, as when a run is resumed."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
     def total(self) -> float:
         """Seconds of all finished phases together."""
         return sum(self.seconds.values())

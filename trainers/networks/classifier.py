@@ -24,6 +24,7 @@ from skipbench.trainers.networks.build import build_network
 from skipbench.trainers.networks.kernel_partner import KernelPartner, LimitKernel, predicted_by_own_kernel
 from skipbench.trainers.networks.learning_rate import default_learning_rate
 from skipbench.trainers.networks.outcome import TrainingOutcome, first_accuracies, measured_convergence
+from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
 from skipbench.trainers.networks.trained import DTYPES, TrainedNetwork, inputs_like, stream_seed
@@ -58,6 +59,8 @@ class NetworkClassifier(TrainedNetwork):
     closed-form gradient descent on the architecture's tangent kernel at infinite width, with the same step size and momentum (see
     `KernelPartner`); for loss="mse" and all rows in one batch.
     memory: None, or a `skipbench.kernels.KernelMemory` that keeps that kernel for other fits.
+    checkpoint_dir: a folder for this training's checkpoint, or None: a fit that was killed goes on from there when it is repeated, and ends
+    bit-equal on the CPU with as many threads. checkpoint_every: epochs between checkpoints; None means a minute.
 
     With validation data the weights of the epoch that was best on it are kept: highest accuracy, among equals lowest loss.
 
@@ -89,6 +92,8 @@ class NetworkClassifier(TrainedNetwork):
         tangent_rows: int = 0,
         compare_with_kernel: bool = False,
         memory: RemembersKernels | None = None,
+        checkpoint_dir: str | None = None,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.architecture = architecture
         self.width = width
@@ -107,6 +112,8 @@ class NetworkClassifier(TrainedNetwork):
         self.tangent_rows = tangent_rows
         self.compare_with_kernel = compare_with_kernel
         self.memory = memory
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
 
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> NetworkClassifier:
         """Train. X: (n, features) or (n, channels, height, width). y: n labels. X_val, y_val: to choose the epoch on."""
@@ -139,6 +146,7 @@ class NetworkClassifier(TrainedNetwork):
                 progress_bar=self.progress_bar,
                 clock=clock,
                 callbacks=[callback for callback in (tracker, last) if callback is not None],
+                checkpoints=Checkpoints.of(self),
             )
         self.network_ = network.cpu()
         self._keep_outcome(outcome, clock)

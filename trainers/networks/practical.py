@@ -25,6 +25,7 @@ from skipbench.trainers.networks.batch_normalised import (
     layers,
 )
 from skipbench.trainers.networks.build import check_count
+from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import Samples
 from skipbench.trainers.networks.trained import DTYPES, TrainedNetwork, inputs_like, stream_seed
@@ -47,6 +48,8 @@ class PracticalClassifier(TrainedNetwork):
     of the curve; None means every epoch up to 20, then every 5 % or so.
     seed: of the weights, of the mini-batches' order and of the augmentation; on the CPU, equal seeds give equal bits. dtype: "float32" or
     "float64", of training (predictions are computed in float64). device: "cpu", "cuda", "cuda:N" or "auto". progress_bar: Lightning's.
+    checkpoint_dir: a folder for this training's checkpoint, or None: a fit that was killed goes on from there when it is repeated, and ends
+    bit-equal on the CPU with as many threads. checkpoint_every: epochs between checkpoints; None means a minute.
 
     With validation data the weights of the epoch that was best on it are kept, batch norm's averages with them: highest accuracy, among
     equals lowest loss; the untrained network is no candidate. Evaluation and predictions use those averages, never the batch; before the
@@ -76,6 +79,8 @@ class PracticalClassifier(TrainedNetwork):
         dtype: str = "float32",
         device: str = "cpu",
         progress_bar: bool = False,
+        checkpoint_dir: str | None = None,
+        checkpoint_every: int | None = None,
     ) -> None:
         self.residual = residual
         self.blocks = blocks
@@ -93,6 +98,8 @@ class PracticalClassifier(TrainedNetwork):
         self.dtype = dtype
         self.device = device
         self.progress_bar = progress_bar
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
 
     @property
     def is_residual(self) -> bool:
@@ -124,6 +131,7 @@ class PracticalClassifier(TrainedNetwork):
                 order_seed=stream_seed(self.seed, "order"),
                 progress_bar=self.progress_bar,
                 clock=clock,
+                checkpoints=Checkpoints.of(self),
                 augment=FlipsAndShifts(stream_seed(self.seed, "augmentation")) if self.augment else None,
             )
         self.network_ = network.cpu().eval()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
@@ -45,6 +45,14 @@ class BestEpoch:
             self._score, self.epoch = (accuracy, -loss), epoch
             self._weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"epoch": self.epoch, "score": self._score, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self.epoch, self._score, self._weights = state["epoch"], state["score"], state["weights"]
+
     def restore(self, network: nn.Module) -> None:
         """Put the best weights back; a network that was never offered keeps its own."""
         network.load_state_dict(self._weights, strict=False)
@@ -74,6 +82,20 @@ class CurveRecorder(pl.Callback):
     def outcome(self) -> TrainingOutcome:
         """What was measured, once training is over."""
         return TrainingOutcome(tuple(self._curve), tuple(self._steps), tuple(self._losses), self._n_epochs, self.best.epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was recorded so far, for a checkpoint."""
+        seconds = {name: seconds for name, seconds in self._clock.seconds.items() if name in ("train", "evaluate", "checkpoint")}
+        curve = [point.model_dump() for point in self._curve]
+        return {"best": self.best.state_dict(), "curve": curve, "steps": self._steps, "losses": self._losses, "seconds": seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave; its seconds are added to the clock's."""
+        self.best.load_state_dict(state_dict["best"])
+        self._curve = [CurvePoint.model_validate(point) for point in state_dict["curve"]]
+        self._steps, self._losses = list(state_dict["steps"]), list(state_dict["losses"])
+        for name, seconds in state_dict["seconds"].items():
+            self._clock.add(name, seconds)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The clock of training starts only here: Lightning's own preparation is over."""

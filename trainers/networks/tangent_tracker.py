@@ -6,7 +6,7 @@ In the limit of infinite width it stands still, so its drift says how far a fini
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -43,15 +43,28 @@ class TangentKernelTracker(pl.Callback):
         self._limit = None if limit is None else limit.to(inputs.device, torch.float64)
         self._initial: Tensor | None = None
         self._points: list[TangentKernelPoint] = []
+        self._is_resumed = False
 
     def track(self) -> TangentKernelTrack:
         """What was measured so far."""
         return TangentKernelTrack(n=len(self._inputs), points=tuple(self._points))
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that was measured so far, for a checkpoint."""
+        return {"initial": self._initial, "points": [point.model_dump() for point in self._points]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._initial = state_dict["initial"]
+        self._points = [TangentKernelPoint.model_validate(point) for point in state_dict["points"]]
+        self._is_resumed = True
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure K_0; a callback that trains twice starts again."""
-        self._initial, self._points = None, []
-        self._measure(trainer.global_step, pl_module)
+        """Measure K_0, unless a checkpoint brought it; a callback that trains twice starts again."""
+        if not self._is_resumed:
+            self._initial, self._points = None, []
+            self._measure(trainer.global_step, pl_module)
+        self._is_resumed = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure after 1, 2, 5, 10, ... epochs."""

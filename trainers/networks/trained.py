@@ -21,6 +21,7 @@ from skipbench.trainers.inputs import Inputs, new_inputs
 from skipbench.trainers.method import InputKind, Measurements
 from skipbench.trainers.networks.build import check_count
 from skipbench.trainers.networks.outcome import TrainingOutcome
+from skipbench.trainers.networks.resuming import check_checkpoints
 from skipbench.trainers.networks.slices import EVALUATION_ROWS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -37,6 +38,8 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     dtype: str
     device: str
     progress_bar: bool
+    checkpoint_dir: str | None
+    checkpoint_every: int | None
     network_: nn.Module
     initial_network_: nn.Module | None = None
     learning_rate_: float
@@ -66,6 +69,7 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             raise SkipbenchError(f"{owner}: dtype={shown(self.dtype)}, but networks are trained in one of: {', '.join(DTYPES)}")
         if not isinstance(self.progress_bar, bool):
             raise SkipbenchError(f"{owner}: progress_bar={shown(self.progress_bar)}, but it is either True or False")
+        check_checkpoints(self)
         resolve_device(self.device)
 
     def _keep_outcome(self, outcome: TrainingOutcome, clock: Clock) -> None:

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from skipbench.clock import Clock
 from skipbench.trainers.networks.augmentation import Augmentation
+from skipbench.trainers.networks.checkpoints import ResumableTraining, fingerprint
 from skipbench.trainers.networks.data_module import SamplesModule
 from skipbench.trainers.networks.losses import loss_function
-from skipbench.trainers.networks.outcome import TrainingOutcome
+from skipbench.trainers.networks.outcome import TrainingDiverged, TrainingOutcome
 from skipbench.trainers.networks.recorder import CurveRecorder
+from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.schedule import one_cycle
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import Samples
@@ -78,35 +80,60 @@ def train(
     clock: Clock,
     augment: Augmentation | None = None,
     callbacks: Sequence[pl.Callback] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingOutcome:
     """Train the network in place, on the device where the samples are, and leave it with the weights of its best epoch.
 
     Without validation these are the last weights. order_seed: of the mini-batches' order; torch's global generator is not used.
     clock: counts "train" and "evaluate" apart from whatever phase is running. augment: what is done to the inputs of every batch.
     callbacks: further ones of Lightning's; each hook runs the recorder first, and none runs after the best weights are back.
-    Raises TrainingDiverged.
+    checkpoints: where the training leaves what it needs to go on after it was killed; it goes on from there where there is something.
+    Raises TrainingDiverged, and SkipbenchError for a checkpoint that is damaged or of another training, which stays as it is.
     """
     recorder = CurveRecorder(train_samples, validation, settings, learning_rate, clock)
     least_rows = 2 if settings.batch_normalised else 1
     data = SamplesModule(train_samples, batch_size=settings.batch_size, seed=order_seed, least_rows=least_rows, augment=augment)
-    device = train_samples.labels.device
+    module = NetworkModule(network, settings, learning_rate, data.steps_per_epoch)
+    saved = None
+    if checkpoints is not None:
+        saved = ResumableTraining(checkpoints, clock, fingerprint(checkpoints.parameters, network, train_samples, validation))
     with quiet_lightning(), interrupts():
-        trainer = pl.Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
-            max_epochs=settings.last_epoch,
-            callbacks=[recorder, *callbacks],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=progress_bar,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            plugins=[LightningEnvironment()],  # one process, also inside a batch system's job
-        )
-        trainer.fit(NetworkModule(network, settings, learning_rate, data.steps_per_epoch), datamodule=data)
+        trainer = _new_trainer(train_samples.labels.device, settings.last_epoch, [recorder, *callbacks], saved, progress_bar=progress_bar)
+        _fit(trainer, module, data, saved)
     recorder.best.restore(network)
     return recorder.outcome()
+
+
+def _new_trainer(
+    device: torch.device, epochs: int, callbacks: Sequence[pl.Callback], saved: ResumableTraining | None, *, progress_bar: bool
+) -> pl.Trainer:
+    """A Trainer without files of its own, messages or validation loop."""
+    plugins: list[Any] = [LightningEnvironment()]  # one process, also inside a batch system's job
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        max_epochs=epochs,
+        callbacks=[*callbacks] if saved is None else [*callbacks, saved.writer],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        plugins=plugins if saved is None else [*plugins, saved.files],
+    )
+
+
+def _fit(trainer: pl.Trainer, module: NetworkModule, data: SamplesModule, saved: ResumableTraining | None) -> None:
+    if saved is None:
+        trainer.fit(module, datamodule=data)
+        return
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=saved.resumed_from, weights_only=True)
+    except TrainingDiverged:
+        saved.finish()
+        raise
+    saved.finish()
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class CellRunner:
             data = preprocess(dataset, dataset.splits[cell.split], cell.data.preprocess)
         selected: Selected | None = None
         if cell.selection is None and not cell.method.candidates:
-            method = self._method(cell, device, cell.method.parameters)
+            method = self._method(cell, device, cell.method.parameters, planned.checkpoint_dir)
             with clock.phase("fit"):
                 method.fit(data.x_train, data.y_train, data.x_validation, data.y_validation)
         else:
@@ -123,9 +123,15 @@ class CellRunner:
                 self._datasets.popitem(last=False)
         return self._datasets[entry]
 
-    def _method(self, cell: Cell, device: str, parameters: Mapping[str, Any]) -> Any:
+    def _method(self, cell: Cell, device: str, parameters: Mapping[str, Any], checkpoint_dir: Path | None = None) -> Any:
+        """The unfitted method. checkpoint_dir: of a cell with one fit only, as a checkpoint belongs to one training."""
         method: Any = make_method(cell.method.name, parameters)
-        offered = {"seed": cell.seed, "device": device, "memory": self._memory}
+        offered = {
+            "seed": cell.seed,
+            "device": device,
+            "memory": self._memory,
+            "checkpoint_dir": None if checkpoint_dir is None else str(checkpoint_dir),
+        }
         open_parameters = {name for name in method.get_params(deep=False) if name not in parameters}
         method.set_params(**{name: value for name, value in offered.items() if name in open_parameters and value is not None})
         return method

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from skipbench.architecture import Architecture
 from skipbench.cells import Cell, check_methods, check_names, expand, load_entry
@@ -74,16 +75,25 @@ def selected_datasets(suite_file: SuiteFile, selection: Selection, missing: dict
 
 
 def make_plan(
-    suite_file: SuiteFile, selection: Selection, store: ResultStore, *, device: str, command: str, retry_failed: bool = False
+    suite_file: SuiteFile,
+    selection: Selection,
+    store: ResultStore,
+    *,
+    device: str,
+    command: str,
+    retry_failed: bool = False,
+    checkpoints: Path | None = None,
 ) -> Plan:
     """Expand the selected part of a suite and look up what the store holds. Only records with status `ok` are reused.
 
     A cell that failed before is left alone unless `retry_failed`: its record stands in the store, and says why.
+    checkpoints: a folder in which each cell that is long may keep one; None for none.
     """
     missing: dict[str, str] = {}
     cells, datasets = _selected_cells(suite_file, selection, missing)
     blank = _BlankRecords(suite_file, datasets, device=device, command=command)
-    planned = [PlannedCell(cell, blank.of(cell)) for cell in cells]
+    blanks = [(cell, blank.of(cell)) for cell in cells]
+    planned = [PlannedCell(cell, made, None if checkpoints is None else checkpoints / made.key) for cell, made in blanks]
     groups: dict[str, list[PlannedCell]] = {}
     statuses = {record.key: record.status for record in store.records()}  # all of them, so that a foreign file is named
     reused = failed_before = 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +29,9 @@ from skipbench.trainers.devices import resolve_device
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+CHECKPOINTS = ".checkpoints"  # beside the records: of the cells in flight when a run was killed
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,15 @@ def run_suite(suite_file: SuiteFile, selection: Selection, options: RunOptions, 
     with _remote_client(options.scheduler) as client:
         cluster = None if client is None else cluster_resources(client, options.device)
         device = str(resolve_device(options.device)) if cluster is None else cluster.device
-        plan = make_plan(suite_file, selection, store, device=device, command=options.command, retry_failed=options.retry_failed)
+        plan = make_plan(
+            suite_file,
+            selection,
+            store,
+            device=device,
+            command=options.command,
+            retry_failed=options.retry_failed,
+            checkpoints=store.folder.absolute() / CHECKPOINTS if cluster is None else None,  # another machine may not have the folder
+        )
         for name, reason in plan.missing.items():
             console.print(f"left out: {name}: {reason}", markup=False, soft_wrap=True)
         resources = cluster or machine_resources(options.jobs, len(plan.groups), device)
@@ -116,12 +128,15 @@ def _compute(plan: Plan, store: ResultStore, executor: CellExecutor, jobs: int, 
         for record in executor.run(plan.groups):
             if record is not None:
                 store.write(record)
+                shutil.rmtree(store.folder / CHECKPOINTS / record.key, ignore_errors=True)  # a cell that ended does not go on
                 outcomes[record.status] += 1
             progress.update(record, executor.running)
+    with contextlib.suppress(OSError):  # not empty while another run keeps something there
+        (store.folder / CHECKPOINTS).rmdir()
     return outcomes
 
 
-@contextmanager
+@contextlib.contextmanager
 def _remote_client(scheduler: str | None) -> Iterator[Client | None]:
     """A client where a scheduler's address is given: its workers decide what there is to plan with."""
     if scheduler is None or scheduler == LOCAL:
@@ -131,7 +146,7 @@ def _remote_client(scheduler: str | None) -> Iterator[Client | None]:
         yield client
 
 
-@contextmanager
+@contextlib.contextmanager
 def _executor(scheduler: str | None, client: Client | None, resources: Resources, limits: Limits) -> Iterator[CellExecutor]:
     if scheduler is None:
         yield WorkerPool(resources.jobs, threads=resources.threads, limits=limits)

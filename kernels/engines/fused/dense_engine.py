@@ -18,7 +18,6 @@ from skipbench.kernels.engines.assembly import Span, growth_factor, tiles
 from skipbench.kernels.engines.fused.bundles import Bundle
 from skipbench.kernels.engines.fused.dense_loops import (
     BLOCK_ROWS,
-    PRODUCT_ROWS,
     DenseSide,
     DenseSteps,
     DenseWork,
@@ -27,6 +26,7 @@ from skipbench.kernels.engines.fused.dense_loops import (
     dense_selves,
     mirror_rows,
 )
+from skipbench.kernels.engines.fused.dense_products import PRODUCT_ROWS
 from skipbench.kernels.engines.fused.program import Program, program_of
 from skipbench.kernels.engines.fused.steps import codes_of
 from skipbench.kernels.engines.fused.threads import Threads

@@ -123,7 +123,13 @@ def fit_and_count(classifier):
 @pytest.mark.parametrize("epoch", [1, 2, 7])
 @pytest.mark.parametrize(
     "settings",
-    [{"batch_size": 8, "momentum": 0.5}, {"patience": 3}, {"target_reduction": 0.3}, {"loss": "cross_entropy", "evaluate_every": 4}],
+    [
+        {"batch_size": 8, "momentum": 0.5},
+        {"patience": 3},
+        {"target_reduction": 0.3},
+        {"loss": "cross_entropy", "evaluate_every": 4},
+        {"tangent_rows": 5, "compare_with_kernel": True},
+    ],
 )
 def test_a_twin_goes_on_to_the_same_end(tmp_path, monkeypatch, settings, epoch):
     rows, validation = (X.reshape(len(X), -1), y), (X_val.reshape(len(X_val), -1), y_val)
@@ -136,7 +142,8 @@ def test_a_twin_goes_on_to_the_same_end(tmp_path, monkeypatch, settings, epoch):
             NetworkClassifier(**given).fit(*rows, *validation)
     resumed = NetworkClassifier(**given).fit(*rows, *validation)
     assert same_training(resumed, whole)
-    assert resumed.measurements_["convergence"] == whole.measurements_["convergence"]
+    for name in ("convergence", "tangent_kernel", "kernel_comparison"):
+        assert resumed.measurements_.get(name) == whole.measurements_.get(name)
 
 
 def test_seconds_go_on_and_writing_is_outside_the_clock_of_training(interrupted):
@@ -254,7 +261,7 @@ def test_what_names_no_folder_or_number_of_epochs_is_refused(kind, parameters, m
 
 def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SkipbenchError, match=r"checkpoint_dir='.*' cannot be used \('.*file' is no folder\): give a folder in which files"):
+    with pytest.raises(SkipbenchError, match=r"checkpoint_dir='.* cannot be used \('.*file' is no folder\): give a folder in which files"):
         PracticalClassifier(checkpoint_dir=str(tmp_path / "file" / "below"), **PRACTICAL).fit(X, y)
 
 

@@ -23,6 +23,7 @@ from skipbench.trainers.method import InputKind
 from skipbench.trainers.networks.build import build_network
 from skipbench.trainers.networks.kernel_partner import KernelPartner, LimitKernel, predicted_by_own_kernel
 from skipbench.trainers.networks.learning_rate import default_learning_rate
+from skipbench.trainers.networks.memory_need import network_size, require_memory
 from skipbench.trainers.networks.outcome import TrainingOutcome, first_accuracies, measured_convergence
 from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.settings import TrainingSettings
@@ -67,7 +68,8 @@ class NetworkClassifier(TrainedNetwork):
     After `fit`: `classes_`, `network_` (trained) and `initial_network_`, torch modules on the CPU; `learning_rate_`, `n_epochs_` (how
     many were run), `best_epoch_` (whose weights are kept), and `measurements_`: curve, convergence, choices, seconds by phase ("set_up",
     "train", "evaluate"), and tangent_kernel and kernel_comparison where they were asked for. `fit` raises TrainingDiverged, which
-    carries the curve so far, and SkipbenchError for bad input.
+    carries the curve so far, NetworkTooLargeError before anything is built that could not fit into memory, and SkipbenchError for
+    bad input.
     """
 
     noun = "network"  # of its label
@@ -124,6 +126,7 @@ class NetworkClassifier(TrainedNetwork):
         kinds, taker = self.input_kinds(), self._taker()
         labelled = training_inputs(self, X, y, kinds=kinds, taker=taker)
         labelled_validation = validation_inputs(self, X_val, y_val, kinds=kinds, taker=taker)
+        self._check_memory(len(labelled.codes), keeps_best=labelled_validation is not None)
         clock = Clock()
         limit = self._limit_kernel(labelled, labelled_validation, clock)
         with clock.phase("set_up"):
@@ -245,9 +248,21 @@ class NetworkClassifier(TrainedNetwork):
         return TrainingSettings(owner=type(self).__name__, loss=self.loss, **{name: getattr(self, name) for name in names})  # type: ignore[arg-type]
 
     def _new_network(self) -> nn.Module:
+        return self._network_of_width(int(self.width))
+
+    def _check_memory(self, n_train: int, *, keeps_best: bool) -> None:
+        """Refuse a width whose training cannot fit, before anything of that width is made. Raises NetworkTooLargeError."""
+        rows = n_train if self.batch_size is None else min(n_train, int(self.batch_size))
+        size = network_size(self._network_of_width, int(self.width), self.input_shape_)
+        device = resolve_device(self.device)
+        copies = 1 + (device.type == "cpu") + keeps_best  # the weights at initialisation stay on the CPU
+        needed = size.training_bytes(rows, momentum=self.momentum > 0, copies=copies)
+        require_memory(type(self).__name__, needed, device, width=int(self.width), rows=rows)
+
+    def _network_of_width(self, width: int) -> nn.Module:
         return build_network(
             self._used_architecture(),
-            width=self.width,
+            width=width,
             input_shape=self.input_shape_,
             outputs=len(self.classes_),
             seed=self.seed,

@@ -45,7 +45,7 @@ class LinearisedNetwork(nn.Module):
         def outputs(parameters: dict[str, Tensor]) -> Any:
             return functional_call(self.base, parameters, (x,))
 
-        value, change = jvp(outputs, (start,), (direction,))
+        value, change = jvp(outputs, (start,), (direction,))[:2]
         total: Tensor = value + change
         return total
 

@@ -326,6 +326,11 @@ def test_inputs_of_the_wrong_kind_or_size_are_named(iris, digit_images):
         classifier.predict(digit_images[0][..., 1:])
 
 
+def test_labels_of_one_class_are_refused(iris):
+    with pytest.raises(SkipbenchError, match=r"NetworkClassifier: y has 1 class, 0, but a classifier needs at least 2"):
+        NetworkClassifier(width=4, epochs=1).fit(iris[0], np.zeros(len(iris[0]), dtype=int))
+
+
 def test_the_label_says_what_differs():
     assert NetworkClassifier(width=64).label() == "network, ResMLP(2), width 64"
     label = NetworkClassifier(CNN(depth=3), width=8, loss="cross_entropy", momentum=0.9, batch_size=32).label()

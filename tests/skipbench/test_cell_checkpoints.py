@@ -62,6 +62,13 @@ def test_cells_with_candidates_keep_no_checkpoint_since_they_fit_more_than_once(
     assert not (tmp_path / "kept").exists()
 
 
+def test_a_cell_that_asks_for_several_processes_is_told_that_it_has_one(tmp_path):
+    ((cell,),) = planned(tmp_path, "{practical-network: {devices: auto}}", None).groups
+    record = CellRunner().run(cell)
+    assert record.status == "failed"
+    assert "devices='auto', but a cell of a suite runs in one process on one device: leave it out" in record.reason
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_cell_that_ended_leaves_no_checkpoint_and_others_keep_theirs(tmp_path, others):
     folder = tmp_path / "runs" / run.CHECKPOINTS

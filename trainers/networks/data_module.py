@@ -20,7 +20,7 @@ class SamplesModule(pl.LightningDataModule):
     train, validation: their batches are `Samples`, i.e. named tuples (inputs, initial, labels). batch_size None: one batch of all training
     rows. least_rows: a smaller last batch joins the one before it; batch norm needs two rows. augment: what is done to the training
     inputs. Where several processes train together, each gets its share of every batch; shares differ by at most one row, and together
-    they are the batch that one process would get.
+    they are the batch that one process would get (so least_rows is for all shares together).
     Raises SkipbenchError for rows that do not belong together.
     """
 
@@ -56,7 +56,7 @@ class SamplesModule(pl.LightningDataModule):
             self.train,
             self._batch_size,
             self._seed,
-            least_rows=self._least_rows * processes,
+            least_rows=self._least_rows,
             augment=self._augment,
             share=(rank, processes),
         )

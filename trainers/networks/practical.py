@@ -29,6 +29,7 @@ from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import Samples
 from skipbench.trainers.networks.trained import DTYPES, TrainedNetwork, inputs_like, stream_seed
+from skipbench.trainers.networks.trainer_options import TrainerOptions
 
 
 class PracticalClassifier(TrainedNetwork):
@@ -50,6 +51,10 @@ class PracticalClassifier(TrainedNetwork):
     "float64", of training (predictions are computed in float64). device: "cpu", "cuda", "cuda:N" or "auto". progress_bar: Lightning's.
     checkpoint_dir: a folder for this training's checkpoint, or None: a fit that was killed goes on from there when it is repeated, and ends
     bit-equal on the CPU with as many threads. checkpoint_every: epochs between checkpoints; None means a minute.
+    precision: "32-true", "bf16-mixed", or on a GPU "16-mixed": of the training steps' passes, while weights and evaluation stay in full
+    precision. devices: how many GPUs, or processes on the CPU, share every batch, each with batch norm of its own; "auto" means all GPUs.
+    strategy: "auto" or "ddp"; several devices need a script, which Lightning starts once more for each. compile: let torch.compile take the
+    training step, which pays where an epoch is long; its start takes a minute or so.
 
     With validation data the weights of the epoch that was best on it are kept, batch norm's averages with them: highest accuracy, among
     equals lowest loss; the untrained network is no candidate. Evaluation and predictions use those averages, never the batch; before the
@@ -81,6 +86,10 @@ class PracticalClassifier(TrainedNetwork):
         progress_bar: bool = False,
         checkpoint_dir: str | None = None,
         checkpoint_every: int | None = None,
+        precision: str = "32-true",
+        devices: int | str = 1,
+        strategy: str = "auto",
+        compile: bool = False,
     ) -> None:
         self.residual = residual
         self.blocks = blocks
@@ -100,6 +109,10 @@ class PracticalClassifier(TrainedNetwork):
         self.progress_bar = progress_bar
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every
+        self.precision = precision
+        self.devices = devices
+        self.strategy = strategy
+        self.compile = compile
 
     @property
     def is_residual(self) -> bool:
@@ -132,6 +145,7 @@ class PracticalClassifier(TrainedNetwork):
                 progress_bar=self.progress_bar,
                 clock=clock,
                 checkpoints=Checkpoints.of(self),
+                options=TrainerOptions.of(self),
                 augment=FlipsAndShifts(stream_seed(self.seed, "augmentation")) if self.augment else None,
             )
         self.network_ = network.cpu().eval()
@@ -162,6 +176,7 @@ class PracticalClassifier(TrainedNetwork):
                 raise SkipbenchError(f"PracticalClassifier: {name}=None, but it has no default that fits all data: give a number")
         self._check_common_parameters()
         self._settings()
+        TrainerOptions.of(self)
 
     def input_kinds(self) -> tuple[InputKind, ...]:
         """Vectors and images; images only where they are augmented."""

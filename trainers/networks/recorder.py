@@ -29,6 +29,7 @@ class WatchedModule(Protocol):
 
     network: nn.Module
     outputs: Tensor  # of the last training step, f - f at initialisation, detached
+    loss: Tensor  # of the last training step, detached
 
 
 class BestEpoch:
@@ -108,11 +109,13 @@ class CurveRecorder(pl.Callback):
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Check the loss of every step before its update; where steps evaluate, it is the full training loss at the present weights."""
-        self._refuse_divergence(float(loss.detach()), trainer.global_step)
+        module = watched(pl_module)
+        step_loss = float(module.loss)  # not `loss`, which mixed precision has scaled
+        self._refuse_divergence(step_loss, trainer.global_step)
         if self._steps_evaluate and self._settings.is_evaluated(trainer.current_epoch):
-            self._evaluate(trainer, watched(pl_module), watched(pl_module).outputs)
+            self._evaluate(trainer, module, module.outputs)
         elif self._steps_evaluate:
-            self._note_loss(trainer, float(loss.detach()))
+            self._note_loss(trainer, step_loss)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last point of the curve, after the last step."""

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -27,27 +27,33 @@ from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.schedule import one_cycle
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import Samples
+from skipbench.trainers.networks.trainer_options import TrainerOptions
 
 
 class NetworkModule(pl.LightningModule):
     """Stochastic gradient descent with momentum on the outputs f(x) - f(x) at initialisation.
 
     learning_rate: the step size or, with the one-cycle schedule, the largest one. steps_per_epoch: for that schedule.
+    is_compiled: whether torch.compile takes the network of a training step; evaluation is left as it is.
     """
 
-    def __init__(self, network: nn.Module, settings: TrainingSettings, learning_rate: float, steps_per_epoch: int) -> None:
+    def __init__(
+        self, network: nn.Module, settings: TrainingSettings, learning_rate: float, steps_per_epoch: int, *, is_compiled: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
-        self.outputs = torch.empty(0)
+        self.outputs, self.loss = torch.empty(0), torch.empty(0)
+        self._outputs_of: Callable[[Tensor], Tensor] = torch.compile(network.forward) if is_compiled else network.__call__
         self._loss = loss_function(settings.loss, settings.label_smoothing)
         self._settings, self._learning_rate = settings, learning_rate
         self._steps = settings.epochs * steps_per_epoch
 
     def training_step(self, batch: Samples, batch_index: int) -> Tensor:
-        """The loss of one batch; its outputs stay for the recorder."""
-        outputs = self.network(batch.inputs) - batch.initial
-        self.outputs = outputs.detach()
-        return self._loss(outputs, batch.labels)
+        """The loss of one batch; it and the outputs stay for the recorder, as mixed precision scales what goes backward."""
+        outputs = self._outputs_of(batch.inputs) - batch.initial
+        loss = self._loss(outputs, batch.labels)
+        self.outputs, self.loss = outputs.detach(), loss.detach()
+        return loss
 
     def configure_optimizers(self) -> Any:
         """SGD over what is trainable; weight decay leaves biases and batch norm alone."""
@@ -68,6 +74,22 @@ class NetworkModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class SharedAverages(pl.Callback):
+    """Gives all processes the first one's batch norm averages before the recorder evaluates: each has followed its own rows only."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Between two epochs."""
+        self._share(pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After the last step."""
+        self._share(pl_module)
+
+    def _share(self, module: pl.LightningModule) -> None:
+        for buffer in module.buffers():
+            torch.distributed.broadcast(buffer, src=0)
+
+
 def train(
     network: nn.Module,
     train_samples: Samples,
@@ -81,6 +103,7 @@ def train(
     augment: Augmentation | None = None,
     callbacks: Sequence[pl.Callback] = (),
     checkpoints: Checkpoints | None = None,
+    options: TrainerOptions | None = None,
 ) -> TrainingOutcome:
     """Train the network in place, on the device where the samples are, and leave it with the weights of its best epoch.
 
@@ -88,39 +111,38 @@ def train(
     clock: counts "train" and "evaluate" apart from whatever phase is running. augment: what is done to the inputs of every batch.
     callbacks: further ones of Lightning's; each hook runs the recorder first, and none runs after the best weights are back.
     checkpoints: where the training leaves what it needs to go on after it was killed; it goes on from there where there is something.
+    options: precision, processes and compilation; full precision in this process without it.
     Raises TrainingDiverged, and SkipbenchError for a checkpoint that is damaged or of another training, which stays as it is.
     """
     recorder = CurveRecorder(train_samples, validation, settings, learning_rate, clock)
-    least_rows = 2 if settings.batch_normalised else 1
+    options = TrainerOptions() if options is None else options
+    least_rows = (2 if settings.batch_normalised else 1) * options.devices
     data = SamplesModule(train_samples, batch_size=settings.batch_size, seed=order_seed, least_rows=least_rows, augment=augment)
-    module = NetworkModule(network, settings, learning_rate, data.steps_per_epoch)
+    module = NetworkModule(network, settings, learning_rate, data.steps_per_epoch, is_compiled=options.is_compiled)
     saved = None
     if checkpoints is not None:
         saved = ResumableTraining(checkpoints, clock, fingerprint(checkpoints.parameters, network, train_samples, validation))
     with quiet_lightning(), interrupts():
-        trainer = _new_trainer(train_samples.labels.device, settings.last_epoch, [recorder, *callbacks], saved, progress_bar=progress_bar)
+        given = options.trainer_arguments(train_samples.labels.device) | {"max_epochs": settings.last_epoch}
+        watchers: list[pl.Callback] = [SharedAverages(), recorder] if options.devices > 1 else [recorder]
+        trainer = _new_trainer([*watchers, *callbacks], saved, enable_progress_bar=progress_bar, **given)
         _fit(trainer, module, data, saved)
     recorder.best.restore(network)
     return recorder.outcome()
 
 
-def _new_trainer(
-    device: torch.device, epochs: int, callbacks: Sequence[pl.Callback], saved: ResumableTraining | None, *, progress_bar: bool
-) -> pl.Trainer:
-    """A Trainer without files of its own, messages or validation loop."""
-    plugins: list[Any] = [LightningEnvironment()]  # one process, also inside a batch system's job
+def _new_trainer(callbacks: list[pl.Callback], saved: ResumableTraining | None, **given: Any) -> pl.Trainer:
+    """A Trainer without files of its own, messages or validation loop. given: what else it is told."""
+    plugins: list[Any] = [LightningEnvironment()]  # processes are started here, also inside a batch system's job
     return pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        max_epochs=epochs,
-        callbacks=[*callbacks] if saved is None else [*callbacks, saved.writer],
+        callbacks=callbacks if saved is None else [*callbacks, saved.writer],
         logger=False,
         enable_checkpointing=False,
-        enable_progress_bar=progress_bar,
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         plugins=plugins if saved is None else [*plugins, saved.files],
+        **given,
     )
 
 

@@ -126,6 +126,7 @@ class CellRunner:
     def _method(self, cell: Cell, device: str, parameters: Mapping[str, Any], checkpoint_dir: Path | None = None) -> Any:
         """The unfitted method. checkpoint_dir: of a cell with one fit only, as a checkpoint belongs to one training."""
         method: Any = make_method(cell.method.name, parameters)
+        _check_processes(cell, method)
         offered = {
             "seed": cell.seed,
             "device": device,
@@ -144,6 +145,16 @@ def _check_content(dataset: Dataset, planned: PlannedCell) -> None:
         raise SkipbenchError(
             f"{dataset.name}: this worker's data have SHA-256 {dataset.sha256[:12]}..., but the run was planned with {wanted[:12]}...: "
             "give every worker the same files (skipbench data verify)"
+        )
+
+
+def _check_processes(cell: Cell, method: Any) -> None:
+    """Several devices are several processes, which Lightning starts from a script: what it would find here is this worker."""
+    devices = getattr(method, "devices", 1)
+    if devices != 1:
+        raise SkipbenchError(
+            f"{cell.method.name}: devices={devices!r}, but a cell of a suite runs in one process on one device: leave it out, "
+            "use --jobs for several cells at once, or fit in a script of your own"
         )
 
 

@@ -148,7 +148,8 @@ class Pool:
     def transform(self, inputs: Inputs) -> Inputs:
         n, channels, height, width = inputs.shape
         squares = inputs.reshape(n, channels, POOLED_SIDE, height // POOLED_SIDE, POOLED_SIDE, width // POOLED_SIDE)
-        return squares.mean(axis=(3, 5), dtype=np.float64).astype(np.float32)
+        pooled: Inputs = squares.mean(axis=(3, 5), dtype=np.float64).astype(np.float32)
+        return pooled
 
 
 STEPS: dict[str, type[Step]] = {

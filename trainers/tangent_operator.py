@@ -7,7 +7,8 @@ on more rows than a matrix can hold is found by the Lanczos algorithm, with boun
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -60,8 +61,7 @@ class TangentOperator:
         """J_c u on all rows, (n,), float64: the pull-back of the pull-back, as torch's forward mode loads a slow module with a warning."""
         parts = []
         for rows in self._batches:
-            pull = self._pull(rows, output)
-            _, push = vjp(lambda weights, pull=pull: pull(weights)[0], rows.new_zeros(len(rows)))
+            push: Any = vjp(partial(_pulled_back, self._pull(rows, output)), rows.new_zeros(len(rows)))[1]
             parts.append(push(direction)[0].detach())
         return torch.cat(parts).double().cpu()
 
@@ -71,8 +71,12 @@ class TangentOperator:
         def one_output(parameters: Parameters) -> Tensor:
             return self._jacobian.outputs(parameters, rows)[:, output]
 
-        pull: Callable[[Tensor], tuple[Parameters]] = vjp(one_output, self._jacobian.parameters)[1]
-        return pull
+        pull: Any = vjp(one_output, self._jacobian.parameters)[1]
+        return cast(Callable[[Tensor], tuple[Parameters]], pull)
+
+
+def _pulled_back(pull: Callable[[Tensor], tuple[Parameters]], weights: Tensor) -> Parameters:
+    return pull(weights)[0]
 
 
 def tangent_extremes(

@@ -124,7 +124,7 @@ def _group(row: dict[str, object]) -> str:
     momentum = f", momentum {row['momentum']:g}" if isinstance(row["momentum"], float) and row["momentum"] > 0 else ""
     if row["family"] == "kernel":
         return f"{str(row['kernel']).upper()}{momentum}"
-    width = "" if pd.isna(row["width"]) else f", width {row['width']}"  # type: ignore[call-overload]
+    width = "" if pd.isna(row["width"]) else f", width {row['width']}"
     return f"{row['method']}{width}{momentum}"
 
 

@@ -93,7 +93,7 @@ def make_plan(
     cells, datasets = _selected_cells(suite_file, selection, missing)
     blank = _BlankRecords(suite_file, datasets, device=device, command=command)
     blanks = [(cell, blank.of(cell)) for cell in cells]
-    planned = [PlannedCell(cell, made, None if checkpoints is None else checkpoints / made.key) for cell, made in blanks]
+    planned = [PlannedCell(cell, made, checkpoint_dir=None if checkpoints is None else checkpoints / made.key) for cell, made in blanks]
     groups: dict[str, list[PlannedCell]] = {}
     statuses = {record.key: record.status for record in store.records()}  # all of them, so that a foreign file is named
     reused = failed_before = 0

@@ -75,13 +75,15 @@ def train(
     progress_bar: bool,
     clock: Clock,
     augment: Callable[[Tensor], Tensor] | None = None,
+    module_type: type[NetworkModule] = NetworkModule,
     callbacks: Sequence[pl.Callback] = (),
 ) -> TrainingOutcome:
     """Train the network in place, on the device where the samples are, and leave it with the weights of its best epoch.
 
     Without validation these are the last weights. order_seed: of the mini-batches' order; torch's global generator is not used.
     clock: counts "train" and "evaluate" apart from whatever phase is running. augment: what is done to the inputs of every batch.
-    callbacks: further ones of Lightning's; each hook runs the recorder first, and none runs after the best weights are back.
+    module_type: what computes the loss
+    of a batch. callbacks: further ones of Lightning's; each hook runs the recorder first, and none runs after the best weights are back.
     Raises TrainingDiverged.
     """
     recorder = CurveRecorder(train_samples, validation, settings, learning_rate, clock)
@@ -102,7 +104,7 @@ def train(
         )
         least_rows = 2 if settings.batch_normalised else 1
         loader: Any = SlicingLoader(train_samples, settings.batch_size, order_seed, least_rows=least_rows, augment=augment)
-        trainer.fit(NetworkModule(network, settings, learning_rate, len(loader)), loader)
+        trainer.fit(module_type(network, settings, learning_rate, len(loader)), loader)
     recorder.best.restore(network)
     return recorder.outcome()
 

@@ -47,7 +47,8 @@ class EnsembleClassifier(NetworkClassifier):
     """The mean of several finite networks of one architecture that differ in their seeds, each trained on its own loss.
 
     members: how many; their seeds are derived from `seed`. All other parameters are those of `NetworkClassifier`, and each member is
-    trained as one: the same step size for all, the smallest of their defaults, the same mini-batches, no gradient that knows of the other members.
+    trained as one: the same step size for all, the smallest of their defaults, the same mini-batches, no gradient that knows of the
+    other members.
 
     Whatever is measured or chosen is the mean's: the curve has the loss and accuracy of the mean's outputs, which are no means of the
     members' losses and accuracies (the loss, being convex, is at most their mean); the best epoch on validation data is the mean's; and

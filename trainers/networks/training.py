@@ -82,8 +82,8 @@ def train(
 
     Without validation these are the last weights. order_seed: of the mini-batches' order; torch's global generator is not used.
     clock: counts "train" and "evaluate" apart from whatever phase is running. augment: what is done to the inputs of every batch.
-    module_type: what computes the loss
-    of a batch. callbacks: further ones of Lightning's; each hook runs the recorder first, and none runs after the best weights are back.
+    module_type: what computes the loss of a batch. callbacks: further ones of Lightning's; each hook runs the recorder first, and none
+    runs after the best weights are back.
     Raises TrainingDiverged.
     """
     recorder = CurveRecorder(train_samples, validation, settings, learning_rate, clock)

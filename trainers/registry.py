@@ -48,6 +48,7 @@ METHODS: dict[str, RegisteredMethod] = {
         RegisteredMethod("svm", "skipbench.trainers.svm:KernelSVM", "kernel", "1"),
         RegisteredMethod("network", "skipbench.trainers.networks:NetworkClassifier", "network", "1"),
         RegisteredMethod("linearised-network", "skipbench.trainers.networks:LinearisedClassifier", "network", "1"),
+        RegisteredMethod("network-ensemble", "skipbench.trainers.networks:EnsembleClassifier", "network", "1"),
         RegisteredMethod("practical-network", "skipbench.trainers.networks:PracticalClassifier", "network", "1"),
         RegisteredMethod("logistic-regression", "skipbench.trainers.baselines:LogisticRegressionBaseline", "baseline", "1"),
         RegisteredMethod("random-forest", "skipbench.trainers.baselines:RandomForestBaseline", "baseline", "1"),

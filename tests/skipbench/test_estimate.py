@@ -51,6 +51,24 @@ def test_a_network_is_measured_once_for_all_its_cells(suite, tmp_path, monkeypat
     assert sorted(width for _, width in built) == [17, 19]
 
 
+def test_a_network_s_partners_cost_what_they_do_beside_it(suite, tmp_path, monkeypatch):
+    networks = []
+    monkeypatch.setattr(estimate, "_row_seconds", lambda network, shape: networks.append(type(network).__name__) or 1e-3)
+    estimate._twin_row_seconds.cache_clear()
+    settings = "architecture: {ResMLP: {depth: 2}}, width: 23, epochs: 10"
+    methods = f"""  - network: {{{settings}}}
+  - linearised-network: {{{settings}}}
+  - network-ensemble: {{{settings}, members: 6}}
+  - network: {{{settings}, compare_with_kernel: true, momentum: 0.5}}"""
+    plain, linearised, ensemble, compared = estimate_plan(plan_of(suite("{name: iris, splits: [0]}", methods), tmp_path), threads=1)
+    estimate._twin_row_seconds.cache_clear()  # the times above are made up
+    assert networks == ["ResidualNetwork", "LinearisedNetwork"]  # each measured once, the ensemble's members as the twin
+    assert linearised.seconds == plain.seconds  # as both rows were said to take equally long
+    assert ensemble.seconds / ensemble.cells - 0.5 == pytest.approx(6 * 4 / 3 * (plain.seconds / plain.cells - 0.5))
+    assert compared.seconds > plain.seconds
+    assert compared.bytes > plain.bytes
+
+
 def test_the_second_kernel_of_an_architecture_costs_less_than_the_first(suite, tmp_path):
     data, arch = "{name: digits, n: 300, splits: [0]}", "architecture: {ResMLP: {depth: 2}}"
     (one,) = estimate_plan(plan_of(suite(data, f"  - ridge: {{kernel: nngp, {arch}}}"), tmp_path), threads=1)

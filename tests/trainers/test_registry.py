@@ -59,6 +59,7 @@ def test_the_methods_of_the_suite_are_registered_with_family_and_version():
         "svm": "kernel",
         "network": "network",
         "linearised-network": "network",
+        "network-ensemble": "network",
         "practical-network": "network",
         "logistic-regression": "baseline",
         "random-forest": "baseline",

@@ -32,6 +32,7 @@ from skipbench.trainers.networks.trained import DTYPES, TrainedNetwork, inputs_l
 
 if TYPE_CHECKING:
     from skipbench.trainers.networks.tangent_tracker import TangentKernelTracker
+    from skipbench.trainers.networks.training import NetworkModule
 
 DEFAULT_ARCHITECTURE = ResMLP(depth=2)
 
@@ -71,8 +72,6 @@ class NetworkClassifier(TrainedNetwork):
     carries the curve so far, NetworkTooLargeError before anything is built that could not fit into memory, and SkipbenchError for
     bad input.
     """
-
-    noun = "network"  # of its label
 
     def __init__(
         self,
@@ -117,6 +116,11 @@ class NetworkClassifier(TrainedNetwork):
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_every = checkpoint_every
 
+    @property
+    def noun(self) -> str:
+        """What its label begins with."""
+        return "network"
+
     def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> NetworkClassifier:
         """Train. X: (n, features) or (n, channels, height, width). y: n labels. X_val, y_val: to choose the epoch on."""
         from skipbench.trainers.networks.training import train  # Lightning takes seconds to import: only those who train wait
@@ -148,6 +152,7 @@ class NetworkClassifier(TrainedNetwork):
                 order_seed=stream_seed(self.seed, "order"),
                 progress_bar=self.progress_bar,
                 clock=clock,
+                module_type=self._module_type(),
                 callbacks=[callback for callback in (tracker, last) if callback is not None],
                 checkpoints=Checkpoints.of(self),
             )
@@ -250,13 +255,23 @@ class NetworkClassifier(TrainedNetwork):
     def _new_network(self) -> nn.Module:
         return self._network_of_width(int(self.width))
 
+    def _module_type(self) -> type[NetworkModule]:
+        """What trains the network."""
+        from skipbench.trainers.networks.training import NetworkModule
+
+        return NetworkModule
+
+    def _n_networks(self) -> int:
+        """How many of this width there are."""
+        return 1
+
     def _check_memory(self, n_train: int, *, keeps_best: bool) -> None:
         """Refuse a width whose training cannot fit, before anything of that width is made. Raises NetworkTooLargeError."""
         rows = n_train if self.batch_size is None else min(n_train, int(self.batch_size))
         size = network_size(self._network_of_width, int(self.width), self.input_shape_)
         device = resolve_device(self.device)
         copies = 1 + (device.type == "cpu") + keeps_best  # the weights at initialisation stay on the CPU
-        needed = size.training_bytes(rows, momentum=self.momentum > 0, copies=copies)
+        needed = self._n_networks() * size.training_bytes(rows, momentum=self.momentum > 0, copies=copies)
         require_memory(type(self).__name__, needed, device, width=int(self.width), rows=rows)
 
     def _network_of_width(self, width: int) -> nn.Module:

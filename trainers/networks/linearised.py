@@ -73,7 +73,10 @@ class LinearisedClassifier(NetworkClassifier):
     `network_` and `initial_network_` are `LinearisedNetwork`s.
     """
 
-    noun = "linearised network"
+    @property
+    def noun(self) -> str:
+        """What its label begins with."""
+        return "linearised network"
 
     @classmethod
     def contract_variants(cls) -> tuple[dict[str, Any], ...]:

@@ -101,6 +101,7 @@ def train(
     progress_bar: bool,
     clock: Clock,
     augment: Augmentation | None = None,
+    module_type: type[NetworkModule] = NetworkModule,
     callbacks: Sequence[pl.Callback] = (),
     checkpoints: Checkpoints | None = None,
     options: TrainerOptions | None = None,
@@ -109,7 +110,8 @@ def train(
 
     Without validation these are the last weights. order_seed: of the mini-batches' order; torch's global generator is not used.
     clock: counts "train" and "evaluate" apart from whatever phase is running. augment: what is done to the inputs of every batch.
-    callbacks: further ones of Lightning's; each hook runs the recorder first, and none runs after the best weights are back.
+    module_type: what computes the loss of a batch. callbacks: further ones of Lightning's; each hook runs the recorder first, and none
+    runs after the best weights are back.
     checkpoints: where the training leaves what it needs to go on after it was killed; it goes on from there where there is something.
     options: precision, processes and compilation; full precision in this process without it.
     Raises TrainingDiverged, and SkipbenchError for a checkpoint that is damaged or of another training, which stays as it is.
@@ -118,7 +120,7 @@ def train(
     options = TrainerOptions() if options is None else options
     least_rows = (2 if settings.batch_normalised else 1) * options.devices
     data = SamplesModule(train_samples, batch_size=settings.batch_size, seed=order_seed, least_rows=least_rows, augment=augment)
-    module = NetworkModule(network, settings, learning_rate, data.steps_per_epoch, is_compiled=options.is_compiled)
+    module = module_type(network, settings, learning_rate, data.steps_per_epoch, is_compiled=options.is_compiled)
     saved = None
     if checkpoints is not None:
         saved = ResumableTraining(checkpoints, clock, fingerprint(checkpoints.parameters, network, train_samples, validation))

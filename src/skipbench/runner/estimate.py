@@ -22,6 +22,7 @@ from skipbench.runner.messages import PlannedCell
 from skipbench.runner.plan import Plan
 from skipbench.trainers.networks import build_network
 from skipbench.trainers.networks.batch_normalised import build_practical_network
+from skipbench.trainers.networks.linearised import LinearisedNetwork
 from skipbench.trainers.registry import make_method
 
 WORKER_BYTES = 600 * 2**20  # Python with torch, scikit-learn and Lightning imported
@@ -29,6 +30,7 @@ _MATRICES_AT_ONCE = 5  # Gram matrix twice (both kernels), eigenvectors, and wor
 _TRAINING_PAIRS_KEPT = 2  # of both kernels, between training rows: to fit, and to predict the training labels
 _BASELINE_SECONDS = 1.5
 _EVALUATION_SHARE = 1.5  # a network's curve is evaluated on training and validation rows
+_MEMBER_PASSES = 4 / 3  # a member of an ensemble, beside a pass forward and back, is evaluated at its initial weights
 _CALIBRATION_ROWS = 64
 _CALIBRATION_MATRIX = 400
 
@@ -120,7 +122,11 @@ def _cell_cost(item: PlannedCell, dataset: Dataset, *, kernel_paid: bool, carrie
         kept_bytes = len(carried) * (2 * _TRAINING_PAIRS_KEPT * sizes.n_train**2 * 8 + cross_bytes)
         return seconds, WORKER_BYTES + data_bytes + _MATRICES_AT_ONCE * sizes.n_train**2 * 8 + cross_bytes + kept_bytes
     if item.blank.method.family == "network":
-        return sum(_network_seconds(item.cell, fit, dataset) for fit in fits), WORKER_BYTES + 2 * data_bytes
+        seconds = sum(_network_seconds(item.cell, fit, dataset) for fit in fits)
+        compared = [fit for fit in fits if fit.get("compare_with_kernel")]
+        seconds += sum(_kernel_seconds(item, fit, ()) + _factor_seconds(sizes.n_train) for fit in compared)  # own and limit kernel: two factors
+        matrices = _MATRICES_AT_ONCE * sizes.n_train**2 * 8 if compared else 0
+        return seconds, WORKER_BYTES + 2 * data_bytes + matrices
     return _BASELINE_SECONDS * len(fits), WORKER_BYTES + 2 * data_bytes
 
 
@@ -128,7 +134,8 @@ def _kernel_seconds(item: PlannedCell, parameters: Mapping[str, Any], carried: t
     arch, sizes = parameters.get("architecture"), item.blank.dataset
     if arch is None:
         return 0.1
-    cost = partial(kernel_cost, arch, sizes.input_shape, dtype=_dtype(item))
+    of_kernel = item.blank.method.family == "kernel"  # a network is compared with its kernel in float64, however it is trained
+    cost = partial(kernel_cost, arch, sizes.input_shape, dtype=_dtype(item) if of_kernel else torch.float64)
     if carried:
         cost = partial(cost, depths=[arch.depth, *(other.depth for other in carried)])
     parts = [cost(sizes.n_train), *(cost(other, sizes.n_train) for other in (sizes.n_validation, sizes.n_test))]
@@ -156,7 +163,9 @@ def _network_seconds(cell: Cell, given: Mapping[str, Any], dataset: Dataset) -> 
         return _BASELINE_SECONDS
     shape, classes = shape_after(cell.data.preprocess, dataset.input_shape), len(dataset.classes)
     if (arch := parameters.get("architecture")) is not None:
-        per_row = _twin_row_seconds(arch, width, shape, classes)
+        members = parameters.get("members")
+        per_row = _twin_row_seconds(arch, width, shape, classes, cell.method.name == "linearised-network")
+        per_row *= 1.0 if members is None else members * _MEMBER_PASSES
     elif "residual" in parameters and "blocks" in parameters:
         per_row = _practical_row_seconds(parameters["residual"], parameters["blocks"], width, shape, classes)
     else:
@@ -166,8 +175,9 @@ def _network_seconds(cell: Cell, given: Mapping[str, Any], dataset: Dataset) -> 
 
 
 @lru_cache(maxsize=256)
-def _twin_row_seconds(arch: Architecture, width: int, input_shape: tuple[int, ...], classes: int) -> float:
-    return _row_seconds(build_network(arch, width=width, input_shape=input_shape, outputs=classes), input_shape)
+def _twin_row_seconds(arch: Architecture, width: int, input_shape: tuple[int, ...], classes: int, linearised: bool) -> float:
+    network = build_network(arch, width=width, input_shape=input_shape, outputs=classes)
+    return _row_seconds(LinearisedNetwork(network) if linearised else network, input_shape)
 
 
 @lru_cache(maxsize=256)

@@ -327,7 +327,7 @@ def test_inputs_of_the_wrong_kind_or_size_are_named(iris, digit_images):
 
 
 def test_labels_of_one_class_are_refused(iris):
-    with pytest.raises(SkipbenchError, match=r"NetworkClassifier: y has 1 class, 0, but a classifier needs at least 2"):
+    with pytest.raises(SkipbenchError, match=r"NetworkClassifier: y has 1 class, .*0.*, but a classifier needs at least 2"):
         NetworkClassifier(width=4, epochs=1).fit(iris[0], np.zeros(len(iris[0]), dtype=int))
 
 

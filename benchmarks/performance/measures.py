@@ -17,6 +17,7 @@ ITERATIONS = "iterations"
 LOSS = "loss"
 ROUNDING_ERROR = "rounding error"  # relative; moves with a processor's instruction set, so the gate is wider for it
 BYTES = "bytes"
+SECONDS_RATIO = "ratio of seconds"  # of two ways to do the same, in turns in one process: near the same on each run, but not the same
 
 
 class Repeated:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import statistics
+import time
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 
-from skipbench.benchmarks.performance.measures import ELEMENTS, LOSS, Repeated, elements_computed, in_unit
+from skipbench.benchmarks.performance.measures import ELEMENTS, LOSS, SECONDS_RATIO, Repeated, elements_computed, in_unit
 from skipbench.benchmarks.performance.workloads import FAMILIES, architecture, digits
+from skipbench.clock import Clock
 from skipbench.trainers import NetworkClassifier, build_network
+from skipbench.trainers.networks.batch_normalised import build_practical_network
 from skipbench.trainers.networks.losses import mean_squared_error
+from skipbench.trainers.networks.settings import TrainingSettings
+from skipbench.trainers.networks.slices import Samples, SlicingLoader
+from skipbench.trainers.networks.training import NetworkModule, train
 
 
 class TrainingStep(Repeated):
@@ -72,3 +80,76 @@ class NetworkFit(Repeated):
     def time_fit(self, family: str) -> None:
         """Five epochs, evaluation included."""
         self.classifier(family, self.epochs).fit(self.dataset.inputs, self.dataset.labels)
+
+
+class TrainerOverhead(Repeated):
+    """What does Lightning's Trainer, with our curve and best epoch, cost beside a bare loop of torch that takes the same steps?
+
+    A practical network with skips on random images of CIFAR's size: one epoch of either, in turns, in one process.
+    """
+
+    version = "1"
+    n, side, channels, classes, width, batch_size, learning_rate, turns = 500, 32, 3, 10, 16, 64, 0.05, 3
+
+    def setup(self) -> None:
+        """Images on which two batches are trained either way, outside the clock: Lightning takes seconds to import."""
+        images = torch.randn(self.n, self.channels, self.side, self.side, generator=torch.Generator().manual_seed(0))
+        inputs = images.contiguous(memory_format=torch.channels_last)
+        self.samples = Samples(inputs, torch.zeros(self.n, self.classes), torch.arange(self.n) % self.classes)
+        few = Samples(*(part[: 2 * self.batch_size] for part in self.samples))
+        for epoch in self.ways():
+            epoch(few)
+
+    def ways(self) -> tuple[Callable[[Samples], float], Callable[[Samples], float]]:
+        """The bare loop and the Trainer: one epoch of a new network, in seconds."""
+        return self.bare_seconds, self.trainer_seconds
+
+    def bare_seconds(self, samples: Samples) -> float:
+        """Batches, loss, optimizer and schedule are those of the Trainer, so that nothing but the loop differs."""
+        loader = SlicingLoader(samples, self.batch_size, seed=0, least_rows=2)
+        module = NetworkModule(self.network(), self.settings(), self.learning_rate, len(loader))
+        configured = module.configure_optimizers()
+        optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+        started = time.perf_counter()
+        for index, batch in enumerate(loader):
+            optimizer.zero_grad()
+            module.training_step(batch, index).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+        return time.perf_counter() - started
+
+    def trainer_seconds(self, samples: Samples) -> float:
+        """The phase "train" of our training: set-up and evaluation are not in it."""
+        clock, settings = Clock(), self.settings()
+        train(self.network(), samples, None, settings, learning_rate=self.learning_rate, order_seed=0, progress_bar=False, clock=clock)
+        return clock.seconds["train"]
+
+    def network(self) -> torch.nn.Module:
+        """Two layers in each of three stages."""
+        shape = (self.channels, self.side, self.side)
+        return build_practical_network(residual=True, blocks=1, width=self.width, input_shape=shape, outputs=self.classes)
+
+    def settings(self) -> TrainingSettings:
+        """One epoch as PracticalClassifier trains it."""
+        return TrainingSettings(
+            loss="cross_entropy",
+            learning_rate=self.learning_rate,
+            momentum=0.9,
+            batch_size=self.batch_size,
+            epochs=1,
+            patience=None,
+            evaluate_every=None,
+            target_reduction=None,
+            seed=0,
+            nesterov=True,
+            weight_decay=5e-4,
+            one_cycle=True,
+            batch_normalised=True,
+            may_stay_untrained=False,
+        )
+
+    @in_unit(SECONDS_RATIO)
+    def track_overhead(self) -> float:
+        """Seconds of the Trainer's epoch over those of the bare loop's: 1 means no overhead. The median of some turns."""
+        bare, trainer = self.ways()
+        return statistics.median(trainer(self.samples) / bare(self.samples) for _ in range(self.turns))

@@ -2,6 +2,7 @@
 
 Everything that is measured here is better when it is smaller. A tracked number (a count, bytes, an error, a condition number) is the
 same on each run, so any rise beyond the last digits is one; rounding errors may double, since they move with a processor's instructions.
+A ratio of seconds that were taken in turns may rise by half, since neighbours slow down both, but not to the same degree.
 Seconds and peak memory are trends: only a rise far beyond the noise of a shared machine counts. What failed, or is no longer measured,
 counts too.
 """
@@ -18,6 +19,7 @@ from skipbench.results.performance.texts import value_text
 
 RELATIVE_TOLERANCE = 1e-6
 ROUNDING_ERROR, ROUNDING_FACTOR = "rounding error", 2.0
+SECONDS_RATIO, RATIO_FACTOR = "ratio of seconds", 1.5
 SECONDS_FACTOR, NOTED_SECONDS_FACTOR, LEAST_SECONDS = 8.0, 3.0, 0.02  # 2 cores with 7 busy processes: up to 5 times as slow
 MEMORY_FACTOR = 1.5
 TREND_COMMITS = 5
@@ -80,9 +82,11 @@ def _moved(series: Series) -> Finding | None:
     last, previous = series.last, series.previous
     if last is None or previous is None:
         return None
+    usual = statistics.median(series.numbers[:-1][-TREND_COMMITS:])
+    if series.unit == SECONDS_RATIO:
+        return _finding("rose", series, last, usual, "by more than half") if last > RATIO_FACTOR * usual else None
     if series.key.kind == "tracked":
         return _tracked(series, last, previous)
-    usual = statistics.median(series.numbers[:-1][-TREND_COMMITS:])
     if series.key.kind == "seconds":
         return _timed(series, last, usual)
     return _finding("more memory", series, last, usual, "beside the median of the commits before") if last > MEMORY_FACTOR * usual else None

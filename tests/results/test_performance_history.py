@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from skipbench.benchmarks.performance import measures
 from skipbench.checks import SkipbenchError
 from skipbench.cli.app import app
 from skipbench.results.performance import SeriesKey, examine, keep_results, read_history, regressions
+from skipbench.results.performance.gate import SECONDS_RATIO
 from skipbench.results.performance.history import LARGEST_FILE_BYTES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -102,6 +104,21 @@ def test_a_planted_regression_is_found(history, benchmark, values, what, label):
 def test_noise_is_not_taken_for_a_regression(history, benchmark, values):
     set_values(history, benchmark, values)
     assert regressions(examine(read_history(history), PLACE)) == []
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(1.5, []), (0.9, []), (1.7, [("rose", "ridge.Path.track_error")])])
+def test_a_ratio_of_seconds_moves_with_the_machine_but_not_by_half(history, ratio, expected):
+    descriptions = json.loads((history / "benchmarks.json").read_text())
+    descriptions["ridge.Path.track_error"]["unit"] = SECONDS_RATIO
+    (history / "benchmarks.json").write_text(json.dumps(descriptions))
+    for commit, before in (("cccccccc", 1.02), ("aaaaaaaa", 1.1)):
+        set_values(history, "ridge.Path.track_error", [before], f"ci/{commit}-existing-py3.11.json")
+    set_values(history, "ridge.Path.track_error", [ratio])
+    assert [found for found in moved(history) if found[1] == "ridge.Path.track_error"] == expected
+
+
+def test_the_benchmarks_and_the_gate_call_a_ratio_of_seconds_the_same():
+    assert SECONDS_RATIO == measures.SECONDS_RATIO
 
 
 def test_a_few_times_as_slow_is_a_note_and_no_regression(history):

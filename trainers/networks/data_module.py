@@ -69,6 +69,13 @@ class SamplesModule(pl.LightningDataModule):
         slices: Any = [Samples(*batch) for batch in zip(*parts, strict=True)]
         return DataLoader(slices, batch_size=None)
 
+    def transfer_batch_to_device(self, batch: Samples, device: torch.device, dataloader_idx: int) -> Samples:
+        """Rows that are there already stay as they are, without Lightning's search through all parts of every batch."""
+        if batch.labels.device == device:
+            return batch
+        moved: Samples = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
 
 def _check_rows(name: str, samples: Samples) -> None:
     lengths = [len(part) if isinstance(part, Tensor) else 0 for part in samples]

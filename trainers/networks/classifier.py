@@ -24,7 +24,6 @@ from skipbench.trainers.networks.build import build_network
 from skipbench.trainers.networks.kernel_partner import KernelPartner, LimitKernel, predicted_by_own_kernel
 from skipbench.trainers.networks.learning_rate import default_learning_rate
 from skipbench.trainers.networks.memory_need import network_size, require_memory
-from skipbench.trainers.networks.outcome import TrainingOutcome, first_accuracies, measured_convergence
 from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
@@ -165,18 +164,6 @@ class NetworkClassifier(TrainedNetwork):
                 compared = partner.comparison(outcome.curve, None if last is None else last.outputs)
             self.measurements_["kernel_comparison"], self.measurements_["phases"] = compared, dict(clock.seconds)
         return self
-
-    def _keep_outcome(self, outcome: TrainingOutcome, clock: Clock) -> None:
-        """What every network keeps, and what its curve says of convergence."""
-        super()._keep_outcome(outcome, clock)
-        self.measurements_["convergence"] = measured_convergence(
-            outcome.loss_steps,
-            outcome.losses,
-            learning_rate=self.learning_rate_,
-            momentum=float(self.momentum),
-            batch_size=self.batch_size,
-            accuracy_targets=first_accuracies(outcome.curve),
-        )
 
     @available_if(lambda self: self.loss == "cross_entropy")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

@@ -61,7 +61,7 @@ class PracticalClassifier(TrainedNetwork):
     first step they are set from the training data.
 
     After `fit`: `classes_`, `network_` (a torch module on the CPU, in evaluation mode), `learning_rate_`, `n_epochs_` (how many were
-    run), `best_epoch_` (whose weights are kept), and `measurements_`: curve, choices, and seconds by phase ("set_up", "train", "evaluate").
+    run), `best_epoch_` (whose weights are kept), and `measurements_`: curve, convergence, choices, seconds by phase.
     `fit` raises TrainingDiverged, which carries the curve so far, and SkipbenchError for bad input.
     """
 

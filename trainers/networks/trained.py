@@ -20,7 +20,7 @@ from skipbench.trainers.devices import resolve_device
 from skipbench.trainers.inputs import Inputs, new_inputs
 from skipbench.trainers.method import InputKind, Measurements
 from skipbench.trainers.networks.build import check_count
-from skipbench.trainers.networks.outcome import TrainingOutcome
+from skipbench.trainers.networks.outcome import TrainingOutcome, first_accuracies, measured_convergence
 from skipbench.trainers.networks.resuming import check_checkpoints
 from skipbench.trainers.networks.slices import EVALUATION_ROWS
 
@@ -42,6 +42,8 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     checkpoint_every: int | None
     network_: nn.Module
     initial_network_: nn.Module | None = None
+    momentum: float
+    batch_size: int | None
     learning_rate_: float
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -73,7 +75,10 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         resolve_device(self.device)
 
     def _keep_outcome(self, outcome: TrainingOutcome, clock: Clock) -> None:
-        """Set `n_epochs_`, `best_epoch_`, `epoch_was_chosen_` (on validation data), and `measurements_`: curve, choices, phases."""
+        """Set `n_epochs_`, `best_epoch_`, `epoch_was_chosen_` (on validation), and `measurements_`: curve, convergence, choices, phases.
+
+        With a one-cycle schedule the step size in `convergence` is the largest one.
+        """
         self.n_epochs_ = outcome.n_epochs
         self.epoch_was_chosen_ = outcome.best_epoch is not None
         self.best_epoch_ = outcome.n_epochs if outcome.best_epoch is None else outcome.best_epoch
@@ -81,6 +86,14 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if outcome.best_epoch is not None:
             choices.append(Choice(name="epoch", value=outcome.best_epoch, chosen_on="validation"))
         self.measurements_ = Measurements(curve=outcome.curve, choices=tuple(choices), phases=dict(clock.seconds))
+        self.measurements_["convergence"] = measured_convergence(
+            outcome.loss_steps,
+            outcome.losses,
+            learning_rate=self.learning_rate_,
+            momentum=float(self.momentum),
+            batch_size=self.batch_size,
+            accuracy_targets=first_accuracies(outcome.curve),
+        )
 
     def _outputs(self, X: Any) -> NDArray[np.float64]:
         """In float64, so that a row's outputs do not depend on the rows beside it: (n, classes)."""

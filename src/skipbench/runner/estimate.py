@@ -124,7 +124,7 @@ def _cell_cost(item: PlannedCell, dataset: Dataset, *, kernel_paid: bool, carrie
     if item.blank.method.family == "network":
         seconds = sum(_network_seconds(item.cell, fit, dataset) for fit in fits)
         compared = [fit for fit in fits if fit.get("compare_with_kernel")]
-        seconds += sum(_kernel_seconds(item, fit, ()) + _factor_seconds(sizes.n_train) for fit in compared)  # own and limit kernel: two factors
+        seconds += sum(_kernel_seconds(item, fit, ()) + _factor_seconds(sizes.n_train) for fit in compared)
         matrices = _MATRICES_AT_ONCE * sizes.n_train**2 * 8 if compared else 0
         return seconds, WORKER_BYTES + 2 * data_bytes + matrices
     return _BASELINE_SECONDS * len(fits), WORKER_BYTES + 2 * data_bytes

@@ -203,9 +203,9 @@ class NetworkClassifier(TrainedNetwork):
 
     @classmethod
     def contract_variants(cls) -> tuple[dict[str, Any], ...]:
-        """Parameters with which the contract runs: both kinds of inputs, both losses, full batch and mini-batches."""
+        """Parameters with which the contract runs: both kinds of inputs, both losses, full batch and mini-batches, kernels beside it."""
         return (
-            {"width": 32, "epochs": 40},
+            {"width": 32, "epochs": 40, "tangent_rows": 4, "compare_with_kernel": True},
             {"architecture": DenseMLP(depth=2), "loss": "cross_entropy", "batch_size": 16, "width": 32, "epochs": 20},
             {"architecture": CNN(depth=1, readout="tr"), "batch_size": 8, "momentum": 0.5, "width": 16, "epochs": 20},
             {"architecture": ResCNN(depth=1), "loss": "cross_entropy", "width": 16, "epochs": 20},

@@ -3,6 +3,7 @@
 from skipbench.trainers.baselines import LogisticRegressionBaseline, RandomForestBaseline
 from skipbench.trainers.empirical_ntk import empirical_ntk
 from skipbench.trainers.gradient_descent import iterations_to, kernel_gradient_descent
+from skipbench.trainers.kernel_descent import KernelDescent
 from skipbench.trainers.networks import (
     EnsembleClassifier,
     LinearisedClassifier,
@@ -17,6 +18,7 @@ from skipbench.trainers.svm import KernelSVM
 
 __all__ = [
     "EnsembleClassifier",
+    "KernelDescent",
     "KernelRidge",
     "KernelSVM",
     "LinearisedClassifier",

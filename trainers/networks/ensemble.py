@@ -58,6 +58,9 @@ class EnsembleClassifier(NetworkClassifier):
     After `fit`: as `NetworkClassifier`; `network_` is an `EnsembleNetwork`.
     """
 
+    checkpoint_dir: str | None = None  # of single networks only
+    checkpoint_every: int | None = None
+
     tangent_rows = 0  # no parameter here: there is not one tangent kernel to follow
 
     def __init__(

@@ -20,4 +20,5 @@ class EnsembleModule(NetworkModule):
         members = cast(EnsembleNetwork, self.network).member_outputs(batch.inputs)
         self.outputs = members.detach().mean(dim=0)
         separate = torch.stack([self._loss(outputs, batch.labels) for outputs in members]).sum()
-        return self._loss(self.outputs, batch.labels) + (separate - separate.detach())
+        self.loss = self._loss(self.outputs, batch.labels)
+        return self.loss + (separate - separate.detach())

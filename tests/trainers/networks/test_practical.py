@@ -206,7 +206,9 @@ def test_a_training_that_diverges_says_so_with_its_curve(iris, monkeypatch):
 def test_evaluation_stands_outside_the_clock_of_training(iris):
     phases = PracticalClassifier(**SMALL).fit(*iris).measurements_["phases"]
     assert set(phases) == {"set_up", "train", "evaluate"}
-    assert "convergence" not in PracticalClassifier(**SMALL).fit(*iris).measurements_  # iterations belong to a constant step size
+    measured = PracticalClassifier(**SMALL).fit(*iris).measurements_["convergence"]
+    assert (measured.source, measured.batch_size) == ("measured", SMALL["batch_size"])
+    assert measured.learning_rate == PracticalClassifier().learning_rate  # the largest of the schedule
 
 
 def test_residual_or_not_and_the_width_can_be_asked():

@@ -13,7 +13,7 @@ from skipbench.trainers.networks.build import check_count
 from skipbench.trainers.registry import METHODS
 
 SECONDS_BETWEEN = 60.0  # a short training writes nothing, a long one loses a minute at most
-WITHOUT_INFLUENCE = frozenset({"checkpoint_dir", "checkpoint_every", "progress_bar"})  # parameters that leave the result as it is
+WITHOUT_INFLUENCE = frozenset({"checkpoint_dir", "checkpoint_every", "progress_bar", "memory"})  # parameters that leave the result as it is
 
 
 @dataclass(frozen=True, slots=True)

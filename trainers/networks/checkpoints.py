@@ -64,30 +64,27 @@ class SealedFiles(CheckpointIO):
         self._own = dict(own)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Replace the file in one step, once all of it is on the disk: whoever is killed meanwhile leaves the old one."""
+        """Replace the file in one step, once all of it is on the disk: whoever is killed meanwhile leaves the old one.
+
+        A disk that is full is a warning, since the training itself is well, and other processes may wait for this one.
+        """
         content = io.BytesIO()
         torch.save(checkpoint, content)
         seal = {"format": FORMAT, "sha256": _digest(content.getvalue()), "training": self._own}
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f"{target.name}.{os.getpid()}.unfinished")
         try:
-            with unfinished.open("wb") as file:
-                file.write(json.dumps(seal).encode() + b"\n" + content.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+            _replace(Path(path), json.dumps(seal).encode() + b"\n" + content.getvalue())
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            said = f"checkpoint_dir: no checkpoint was written ({reason}); training goes on without it"
+            warnings.warn(said, stacklevel=1)  # whoever called is Lightning, whose warnings are kept quiet
 
     def load_checkpoint(self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Raises TamperedDataError for a file that is not as it was written, SkipbenchError for that of another training."""
         with Path(path).open("rb") as file:
             seal, content = _seal(path, file.readline(LONGEST_SEAL)), file.read()
         if _digest(content) != seal["sha256"]:
-            raise _damaged(
-                path, f"its {len(content)} bytes have SHA-256 {_digest(content)[:12]}..., but were sealed as {seal['sha256'][:12]}..."
-            )
+            found, sealed = _short(_digest(content)), _short(seal["sha256"])
+            raise _damaged(path, f"its {len(content)} bytes have SHA-256 {found}, but were sealed as {sealed}")
         self._refuse_another(path, seal["training"])
         try:
             checkpoint: dict[str, Any] = torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
@@ -146,17 +143,23 @@ class CheckpointWriter(pl.Callback):
         if trainer.should_stop or done == trainer.max_epochs:
             return
         due = time.monotonic() - self._written >= self._seconds if self._every is None else done % self._every == 0
-        if due:
+        if trainer.strategy.broadcast(due):  # processes that train together write together, by the clock of the first
             with self._clock.phase("checkpoint"):
-                self._write(trainer)
+                trainer.save_checkpoint(self._path)
             self._written = time.monotonic()
 
-    def _write(self, trainer: pl.Trainer) -> None:
-        try:
-            trainer.save_checkpoint(self._path)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            warnings.warn(f"checkpoint_dir: no checkpoint was written ({reason}); training goes on without it", stacklevel=2)
+
+def _replace(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _digest(content: bytes, tensors: Mapping[str, Tensor] | None = None) -> str:

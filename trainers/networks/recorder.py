@@ -29,7 +29,6 @@ class WatchedModule(Protocol):
 
     network: nn.Module
     outputs: Tensor  # of the last training step, f - f at initialisation, detached
-    loss: Tensor  # of the last training step, detached
 
 
 class BestEpoch:
@@ -110,7 +109,7 @@ class CurveRecorder(pl.Callback):
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Check the loss of every step before its update; where steps evaluate, it is the full training loss at the present weights."""
         module = watched(pl_module)
-        step_loss = float(module.loss)  # not `loss`, which mixed precision has scaled
+        step_loss = unscaled(loss, trainer)
         self._refuse_divergence(step_loss, trainer.global_step)
         if self._steps_evaluate and self._settings.is_evaluated(trainer.current_epoch):
             self._evaluate(trainer, module, module.outputs)
@@ -185,6 +184,12 @@ def network_outputs(network: nn.Module, samples: Samples) -> Tensor:
         parts = [network(rows) for rows in samples.inputs.split(EVALUATION_ROWS)]  # type: ignore[no-untyped-call]
         network.train(mode)
         return torch.cat(parts) - samples.initial
+
+
+def unscaled(loss: Tensor, trainer: pl.Trainer) -> float:
+    """The loss before mixed precision multiplied it, so that gradients in float16 do not vanish: by 65536 at the start."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    return float(loss.detach()) / (1.0 if scaler is None else float(scaler.get_scale()))
 
 
 def watched(module: pl.LightningModule) -> WatchedModule:

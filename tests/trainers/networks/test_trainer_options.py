@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from skipbench.checks import SkipbenchError
 from skipbench.trainers import PracticalClassifier
 from skipbench.trainers.networks import trainer_options, training
+from skipbench.trainers.networks.recorder import unscaled
 from skipbench.trainers.networks.trainer_options import TrainerOptions
 
 SMALL = {"width": 4, "epochs": 3, "batch_size": 10}
@@ -124,6 +126,18 @@ def test_mixed_precision_changes_the_steps_a_little_and_evaluates_in_full(monkey
     assert first.loss == also.loss  # before the first step nothing is mixed
     assert mixed.measurements_["curve"][-1].loss == pytest.approx(full.measurements_["curve"][-1].loss, rel=0.2)  # 8 bits a number
     assert all(parameter.dtype == torch.float32 for parameter in mixed.network_.parameters())
+
+
+def test_divergence_is_judged_by_the_loss_and_not_by_what_float16_scales():
+    class Scaler:
+        def get_scale(self):
+            return 65536.0
+
+    def trainer(**plugin):
+        return SimpleNamespace(precision_plugin=SimpleNamespace(**plugin))
+
+    loss = torch.tensor(1.3)
+    assert unscaled(loss * 65536.0, trainer(scaler=Scaler())) == unscaled(loss, trainer(scaler=None)) == unscaled(loss, trainer())
 
 
 def test_compilation_takes_the_training_step_only(monkeypatch):

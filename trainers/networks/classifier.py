@@ -21,7 +21,7 @@ from skipbench.trainers.inputs import LabelledInputs, training_inputs, validatio
 from skipbench.trainers.kernel_choice import RemembersKernels
 from skipbench.trainers.method import InputKind
 from skipbench.trainers.networks.build import build_network
-from skipbench.trainers.networks.kernel_partner import KernelPartner, LimitKernel, predicted_by_own_kernel
+from skipbench.trainers.networks.kernel_partner import KernelPartner, LimitKernel, UnstableOnKernelError, predicted_by_own_kernel
 from skipbench.trainers.networks.learning_rate import default_learning_rate
 from skipbench.trainers.networks.memory_need import network_size, require_memory
 from skipbench.trainers.networks.resuming import Checkpoints
@@ -58,7 +58,8 @@ class NetworkClassifier(TrainedNetwork):
     tangent_rows: on how many training rows, the first ones, the network's own tangent kernel is followed through training (see
     `TangentKernelTracker`); 0 for none. compare_with_kernel: put the network after its last step, whatever epoch is kept, beside
     closed-form gradient descent on the architecture's tangent kernel at infinite width, with the same step size and momentum (see
-    `KernelPartner`); for loss="mse" and all rows in one batch.
+    `KernelPartner`); for loss="mse" and all rows in one batch. Without a given learning_rate the comparison is left out where the network's
+    own step size is not stable on that kernel.
     memory: None, or a `skipbench.kernels.KernelMemory` that keeps that kernel for other fits.
     checkpoint_dir: a folder for this training's checkpoint, or None: a fit that was killed goes on from there when it is repeated, and ends
     bit-equal on the CPU with as many threads. checkpoint_every: epochs between checkpoints; None means a minute.
@@ -290,12 +291,17 @@ class NetworkClassifier(TrainedNetwork):
         device = resolve_device(self.device)
         return LimitKernel(self._used_architecture(), train, validation, device=device, memory=self.memory, clock=clock)
 
-    def _partner(self, limit: LimitKernel, network: nn.Module, inputs: Tensor, clock: Clock) -> KernelPartner:
+    def _partner(self, limit: LimitKernel, network: nn.Module, inputs: Tensor, clock: Clock) -> KernelPartner | None:
         """Gradient descent on that kernel, and what the untrained network's own predicts. inputs: the training rows on the device."""
         settings: dict[str, Any] = {"classes": len(self.classes_), "learning_rate": self.learning_rate_, "momentum": float(self.momentum)}
         with clock.phase("compare"):
             at_start = predicted_by_own_kernel(network, inputs, limit.train.codes, **settings)
-            return KernelPartner(limit, predicted_at_start=at_start, **settings)
+            try:
+                return KernelPartner(limit, predicted_at_start=at_start, **settings)
+            except UnstableOnKernelError:
+                if self.learning_rate is not None:
+                    raise  # it was given, so it can be given smaller
+                return None  # so narrow that its own kernel's step size is too large for the limit: there is nothing to compare
 
     def _tracker(self, train: LabelledInputs, inputs: Tensor, limit: LimitKernel | None, clock: Clock) -> TangentKernelTracker | None:
         """Follows the tangent kernel on the first rows, beside that of infinite width."""

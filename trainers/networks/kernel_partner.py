@@ -28,6 +28,10 @@ from skipbench.trainers.networks.layer_kernels import kernel_products, tangent_k
 _MOST_PRODUCTS = 2e12  # multiplications for a tangent kernel: a few minutes on one core
 
 
+class UnstableOnKernelError(SkipbenchError):
+    """A step size that a network can take, and gradient descent on its kernel cannot."""
+
+
 class LimitKernel:
     """The tangent kernel of an architecture at infinite width, on the training rows and between the validation and the training rows.
 
@@ -59,8 +63,8 @@ class LimitKernel:
 class KernelPartner:
     """Closed-form gradient descent on `limit` with a twin's step size and momentum, ready before the twin is trained.
 
-    predicted_at_start: what the twin's own tangent kernel predicts, for the record (see `predicted_by_own_kernel`). Raises SkipbenchError
-    where the step size is not stable on this kernel.
+    predicted_at_start: what the twin's own tangent kernel predicts, for the record (see `predicted_by_own_kernel`). Raises
+    UnstableOnKernelError where the step size is not stable on this kernel.
     """
 
     def __init__(
@@ -77,7 +81,7 @@ class KernelPartner:
         self._limit, self._predicted_at_start = limit, predicted_at_start
         self._curve = GradientDescentCurve(system, targets, learning_rate=learning_rate, momentum=momentum)
         if not self._curve.stable:
-            raise SkipbenchError(
+            raise UnstableOnKernelError(
                 f"compare_with_kernel=True: learning_rate={learning_rate:.4g} is not stable on the kernel at infinite width, where it has "
                 f"to be below 2 (1 + momentum) n/λ_max = {2 * (1 + momentum) * system.n / float(system.eigenvalues[-1]):.4g}: give a "
                 "smaller learning_rate"

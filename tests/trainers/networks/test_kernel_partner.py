@@ -135,3 +135,12 @@ def test_what_has_no_closed_form_is_refused(parameters, message):
 def test_a_step_size_that_the_kernel_could_not_take_is_refused_with_the_largest_one():
     with pytest.raises(SkipbenchError, match=r"learning_rate=50 is not stable on the kernel at infinite width.*give a smaller"):
         compared(learning_rate=50.0)
+
+
+def test_a_network_whose_own_step_size_is_not_stable_on_its_kernel_is_trained_without_the_comparison(monkeypatch):
+    X, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 2
+    monkeypatch.setattr("skipbench.trainers.networks.classifier.default_learning_rate", lambda *args, **given: 50.0)
+    monkeypatch.setattr("skipbench.trainers.networks.recorder.DIVERGED_AT", np.inf)  # 50 is too large for the network, too
+    measured = NetworkClassifier(MLP(depth=1), width=4, epochs=1, compare_with_kernel=True, tangent_rows=3).fit(X, y).measurements_
+    assert "kernel_comparison" not in measured
+    assert len(measured["tangent_kernel"].points) == 2

@@ -89,7 +89,7 @@ class LinearisedClassifier(NetworkClassifier):
     def _new_network(self) -> nn.Module:
         return LinearisedNetwork(super()._new_network())
 
-    def _partner(self, limit: LimitKernel, network: nn.Module, inputs: Tensor, clock: Clock) -> KernelPartner:
+    def _partner(self, limit: LimitKernel, network: nn.Module, inputs: Tensor, clock: Clock) -> KernelPartner | None:
         """The kernel at the start is that of the network itself, which its layers give faster."""
         start = network.network_at_start() if isinstance(network, LinearisedNetwork) else network
         return super()._partner(limit, start, inputs, clock)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skipbench.architecture import CNN, ResMLP
+from skipbench.architecture import CNN, MLP, ResMLP
 from skipbench.checks import SkipbenchError
 from skipbench.kernels import KernelMemory, kernel_matrices
 from skipbench.trainers import NetworkClassifier, kernel_gradient_descent

@@ -42,7 +42,7 @@ def loss_curves_figure(frame: pd.DataFrame, curves: Curves) -> Figure | None:
 
 
 def laziness_figure(frame: pd.DataFrame, curves: Curves) -> Figure | None:
-    """How far the tangent kernel of twins moved, by step and width, and what that does to the kernel's prediction of iterations.
+    """How far the tangent kernel of twins moved, by step and width, and how much of the kernel's pace they keep.
 
     None where no twin's tangent kernel was followed.
     """
@@ -136,20 +136,18 @@ def _draw_drift(axis: Axes, cells: pd.DataFrame, tangents: pd.DataFrame) -> None
 
 
 def _draw_prediction(axis: Axes, cells: pd.DataFrame) -> None:
-    """Measured by predicted iterations to 90 % loss reduction; what was not reached is left out and counted."""
-    measured, predicted = cells["iterations_90"].to_numpy(dtype=float), cells["predicted_iterations_90"].to_numpy(dtype=float)
-    reached = np.isfinite(measured) & np.isfinite(predicted) & (predicted > 0)
-    kinds = np.where(cells["residual"].fillna(False).astype(bool), "residual", "plain")
+    """Decades of loss that were lost after the last step, by those that the kernel predicts, against the drift. 1 is the kernel's pace."""
+    first = (1 - 1 / cells["classes"].to_numpy(dtype=float)) / 2  # the loss of f = 0
+    pace = np.log(cells["network_loss"].to_numpy(dtype=float) / first) / np.log(cells["kernel_loss"].to_numpy(dtype=float) / first)
+    drift, kinds = cells["tangent_drift"].to_numpy(dtype=float), np.where(cells["residual"].fillna(False).astype(bool), "residual", "plain")
     for number, width in enumerate(sorted(cells["width"].dropna().unique())):
         for kind in ("plain", "residual"):
-            own = reached & (kinds == kind) & (cells["width"] == width).to_numpy(dtype=bool)
+            own = np.isfinite(pace) & (drift > 0) & (kinds == kind) & (cells["width"] == width).to_numpy(dtype=bool)
             look: dict[str, Any] = {"linestyle": "none", "marker": "os^D"[number % 4], "markersize": 4.5, "alpha": 0.7}
-            drift = cells["tangent_drift"].to_numpy(dtype=float)[own]
-            axis.plot(drift, measured[own] / predicted[own], color=COLORS[kind], label=f"width {width}, {kind}", **look)
+            axis.plot(drift[own], pace[own], color=COLORS[kind], label=f"width {width}, {kind}", **look)
     axis.axhline(1.0, color=INK, linewidth=0.7, linestyle=":")
     log_axis(axis, "x")
     axis.set_xlabel("drift of the tangent kernel after the last step")
-    axis.set_ylabel("iterations to 90 %, measured / predicted")
-    missed = int((~reached).sum())
-    axis.set_title("Where the kernel's prediction fails" + (f" ({missed} not reached)" if missed else ""))
+    axis.set_ylabel("decades of training loss, measured / predicted")
+    axis.set_title("How much of the kernel's pace is kept")
     axis.legend(fontsize=7.5)

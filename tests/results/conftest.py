@@ -197,7 +197,7 @@ def _measured_twin(width: int, noise: float) -> dict[str, Any]:
             "prediction_distance": 2.0 * noise / math.sqrt(width),
             "agreement": 0.9,
             "network_loss": 0.01,
-            "kernel_loss": 0.01,
+            "kernel_loss": 0.02,
             "kernel_accuracy": 0.9,
             "predicted": predicted,
             "curve": points,

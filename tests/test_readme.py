@@ -76,6 +76,15 @@ def test_the_study_of_every_suite_on_convergence_is_that_of_the_committed_record
     assert (ROOT / "docs" / suite / "study.md").read_text(encoding="utf-8") == study_markdown(load_records(RECORDS / suite))
 
 
+@pytest.mark.parametrize(("name", "suite"), [("convergence", "convergence"), ("networks", "convergence-networks")])
+def test_the_rows_that_the_results_quote_stand_in_the_study(name, suite):
+    quoted = RESULTS.partition(f"<!-- {name}: begin -->\n")[2].partition(f"<!-- {name}: end -->")[0].splitlines()
+    study = (ROOT / "docs" / suite / "study.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in quoted if line.startswith("| ")]
+    assert len(rows) > 2
+    assert [row for row in rows if row not in study] == []
+
+
 def test_every_picture_of_the_results_is_there_and_every_suite_is_shown():
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", RESULTS)
     assert [link for link in links if not (ROOT / "docs" / link).is_file()] == []

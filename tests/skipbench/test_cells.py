@@ -198,7 +198,7 @@ def test_a_suite_has_parts_or_data_but_not_both(suite_of):
 
 def test_the_nightly_holds_all_of_quick_and_some_of_every_other_new_suite():
     parts = {part.document.path.stem: part for part in parts_of(load_suite("nightly"))}
-    assert set(parts) == {"quick", "uci-smoke", "svhn-small", "learning-curve", "depth-sweep"}
+    assert set(parts) == {"quick", "uci-smoke", "svhn-small", "learning-curve", "depth-sweep", "convergence-tr"}
     assert parts["quick"].suite.data == load_suite("quick").suite.data
 
 

@@ -125,9 +125,9 @@ def _most_likely(x: Array, y: Array, censored: Mask, start: CensoredLine) -> Cen
     design = np.column_stack([np.ones_like(x), x - centre])
     arguments = (design[~censored], y[~censored], design[censored], y[censored])
     first = np.array([start.intercept + start.slope * centre, start.slope, 1.0]) / start.deviation
-    found = minimize(
-        _cost, first, args=arguments, jac=True, method="L-BFGS-B", bounds=[(None, None), (None, None), (1e-9, 1 / _LEAST_DEVIATION)]
-    )
+    bounds = [(None, None), (None, None), (1e-9, 1 / _LEAST_DEVIATION)]
+    tight = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000}  # to digits that do not depend on the machine
+    found = minimize(_cost, first, args=arguments, jac=True, method="L-BFGS-B", bounds=bounds, options=tight)
     scale = 1 / found.x[2]
     middle, slope = found.x[0] * scale, found.x[1] * scale
     return CensoredLine(float(middle - slope * centre), float(slope), float(scale), -float(found.fun), len(x), int(censored.sum()))

@@ -82,11 +82,12 @@ class Contest:
 
 
 def study_cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """The cells with iterations of gradient descent, with `group_name`, `kind` (plain, residual), `cluster` (data set, draw, split)."""
+    """The cells with iterations of gradient descent, with `group_name`, `kind` (plain, residual), `cluster` (data set, draw)."""
     cells = current_cells(frame)
     cells = cells[cells["iterations_99"].notna() & (cells["status"] == "ok")].copy()
     names = cells["dataset"].fillna("?").str.replace(_SIZE, "", regex=True).str.strip()
-    cells["cluster"] = [f"{name}, {seed}, {split}" for name, seed, split in zip(names, cells["data_seed"], cells["split"], strict=True)]
+    # splits of one draw share their rows, so they are no independent witnesses
+    cells["cluster"] = [f"{name}, {seed}" for name, seed in zip(names, cells["data_seed"], strict=True)]
     cells["kind"] = np.where(cells["residual"].fillna(False).astype(bool), "residual", "plain")
     cells["group_name"] = [_group(row) for row in cells.to_dict("records")]
     return cells.reset_index(drop=True)

@@ -20,7 +20,8 @@ def without_folders(text: str) -> str:
     """The text with each absolute path (POSIX or Windows) cut to its last name. Applying it twice changes nothing more."""
     if "/" not in text and "\\" not in text:
         return text
-    return _PATHS.sub(_last_name, text)
+    cut = _PATHS.sub(_last_name, text)
+    return cut if cut == text else without_folders(cut)  # what is left may spell a path with what stands behind it: "/C/:\\"
 
 
 def _last_name(match: re.Match[str]) -> str:

@@ -94,5 +94,6 @@ def test_every_picture_of_the_results_is_there_and_every_suite_is_shown():
 
 def test_every_committed_record_is_read_and_names_no_folder():
     files = list(RECORDS.rglob("*.json"))
-    assert sum(len(load_records(RECORDS, kind=kind)) for kind in KINDS) == len(files) > 200
+    folders = [folder for folder in RECORDS.iterdir() if folder.is_dir()]  # one at a time: two machines may have measured the same
+    assert sum(len(load_records(folder, kind=kind)) for folder in folders for kind in KINDS) == len(files) > 200
     assert [path.name for path in files if re.search(r"/(home|root|Users|tmp)/", path.read_text(encoding="utf-8"))] == []

@@ -150,7 +150,7 @@ def test_a_hostile_sweep_and_a_hostile_history_are_drawn_as_text(opened, make_ce
             cells.append(make_cell(dataset=f"{name} (n={size})", n=size, label=name, parameters={"n": number}, **look))
     page = opened(cells, performance=hostile_history(HOSTILE + "y" * 10_000), viewport={"width": 800, "height": 800})
     assert page.title().startswith("skipbench report")
-    assert page.locator("section[aria-labelledby=sweeps] svg").count() == 2
+    assert page.locator("section[aria-labelledby=sweeps] svg").count() == 3
     assert page.locator("section[aria-labelledby=performance] svg").count() == 1
     assert page.locator("section[aria-labelledby=performance]").get_by_text("</script><script>").count() >= 1
     assert page.evaluate("document.querySelectorAll('script').length") == 2

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -140,6 +140,7 @@ def test_folders_leave_the_free_text_and_nothing_else_does(make_cell, text, clea
 
 
 @given(text=st.text("/\\ab:'\" C.", max_size=40))
+@example(text="/C/:\\")
 def test_taking_folders_out_twice_changes_nothing_more(text):
     once = without_folders(text)
     assert len(once) <= len(text)

@@ -102,7 +102,7 @@ def closed_form_points(
     iterated. A run that diverges ends before its loss leaves the range of float64.
     """
     points = []
-    for step in log_spaced(last_step(curve)):
+    for step in _log_spaced(last_step(curve)):
         loss = curve.loss(step)
         if not math.isfinite(loss):
             break
@@ -114,7 +114,7 @@ def closed_form_points(
     return tuple(points)
 
 
-def log_spaced(last: int) -> list[int]:
+def _log_spaced(last: int) -> list[int]:
     """0, then 1, 2, 5, 10, 20, 50, ... below `last`, then `last`."""
     steps, decade = [0], 1
     while decade < last:

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from skipbench.results.figures.style import COLORS, INK, MARKERS, drawn_name, figure_style, log_axis, new_figure
 from skipbench.results.figures.sweeps import depth_axis, swept_depths, variant_looks
+from skipbench.results.statistics.cells import without_size
 from skipbench.results.statistics.censored_fits import CensoredLine
 from skipbench.results.statistics.convergence_study import CONDITION, LABELS, study_cells, study_line
 
@@ -77,7 +78,7 @@ def _is(cells: pd.DataFrame, kernel: str, readout: str) -> Any:
 
 def _largest(cells: pd.DataFrame) -> pd.DataFrame:
     """Of each data set the largest size that has this kernel and readout at three depths; `base`: its name without the size."""
-    cells = cells.assign(base=cells["dataset"].str.replace(r",? ?\(?n=\d+\)?", "", regex=True).str.strip())
+    cells = cells.assign(base=without_size(cells["dataset"]))
     return cells[cells["n_train"] == cells.groupby(["base", "kernel", "readout"])["n_train"].transform("max")]
 
 

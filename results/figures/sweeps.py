@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from skipbench.results.figures.style import COLORS, drawn_name, figure_style, log_axis, new_figure, percent_axis
-from skipbench.results.statistics.cells import current_cells, ok_cells
+from skipbench.results.statistics.cells import current_cells, ok_cells, without_size
 
 FEWEST_STEPS = 3  # of depth or of size: two points are no curve
 DEPTH_PANELS = {
@@ -23,7 +22,6 @@ DEPTH_PANELS = {
     "accuracy": "test accuracy (%)",
 }
 MOST_ROWS, MOST_CURVES = 8, 12
-_SIZE = re.compile(r",? ?\(?n=\d+\)?")
 _SKIPS = (COLORS["residual"], "#e08a3c", "#7b4fb0", "#3b6fd4", "#2a9d8f")
 _LINES = ("-", "--", "-.", ":")
 
@@ -117,7 +115,7 @@ def learning_curve_figure(frame: pd.DataFrame) -> Figure | None:
 def sized_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """The finished cells of every data set that a suite runs in three sizes, with its name without the size as `sized_name`."""
     cells = ok_cells(current_cells(frame)).copy()
-    cells["sized_name"] = cells["dataset"].str.replace(_SIZE, "", regex=True).str.strip()
+    cells["sized_name"] = without_size(cells["dataset"])
     sizes = cells.groupby(["suite", "setting", "inputs", "sized_name"])["n_train"].transform("nunique")
     return cells[sizes >= FEWEST_STEPS]
 

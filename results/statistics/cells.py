@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from skipbench.results.words import printable
 
 DATASET_IDENTITY = ["dataset", "protocol", "n_train", "n_validation", "n_test"]
 LONGEST_NAME = 200
+_SIZE = re.compile(r",? ?\(?n=\d+\)?")
 CELL_IDENTITY = ["suite", "dataset_label", "split", "method_key", "seed", "data_seed", "order_seed"]
 
 
@@ -36,6 +38,11 @@ def current_cells(frame: pd.DataFrame) -> pd.DataFrame:
 def _harmless(name: str) -> str:
     """A name from a record, cut where it is endless; a NUL character in it would also confuse pandas."""
     return printable(name, LONGEST_NAME)
+
+
+def without_size(names: pd.Series[Any]) -> pd.Series[Any]:
+    """Names of data sets without their number of rows: sizes of one set share a name."""
+    return names.str.replace(_SIZE, "", regex=True).str.strip()
 
 
 def joined(cells: pd.DataFrame, columns: list[str]) -> pd.Series[Any]:

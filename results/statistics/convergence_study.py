@@ -7,7 +7,6 @@ from a bootstrap over (data set, draw).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skipbench.checks import SkipbenchError
-from skipbench.results.statistics.cells import current_cells
+from skipbench.results.statistics.cells import current_cells, without_size
 from skipbench.results.statistics.censored_fits import (
     DRAWS,
     Array,
@@ -42,7 +41,6 @@ _COLUMNS = {
     KERNEL: "predicted_iterations_{}",
 }
 _KERNEL_PREDICTORS, _NETWORK_PREDICTORS = (CONDITION, LABELS, BOUND), (TANGENT, KERNEL)
-_SIZE = re.compile(r",? ?\(?n=\d+\)?")
 FEWEST_CELLS = 5
 DECIDED = 0.95
 
@@ -85,7 +83,7 @@ def study_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """The cells with iterations of gradient descent, with `group_name`, `kind` (plain, residual), `cluster` (data set, draw)."""
     cells = current_cells(frame)
     cells = cells[cells["iterations_99"].notna() & (cells["status"] == "ok")].copy()
-    names = cells["dataset"].fillna("?").str.replace(_SIZE, "", regex=True).str.strip()
+    names = without_size(cells["dataset"].fillna("?"))
     # splits of one draw share their rows, so they are no independent witnesses
     cells["cluster"] = [f"{name}, {seed}" for name, seed in zip(names, cells["data_seed"], strict=True)]
     cells["kind"] = np.where(cells["residual"].fillna(False).astype(bool), "residual", "plain")

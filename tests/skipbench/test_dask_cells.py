@@ -78,6 +78,7 @@ def load_travelling(name, options):
 
 travelling = DatasetEntry(name="travelling", kind="vectors", load=load_travelling, protocols=("fixed",), source="", licence="")
 '''
+WORKERS = 2
 _ENTRY_POINTS = "[skipbench.methods]\nlogged = logged:Logged\n[skipbench.datasets]\ntravelling = logged:travelling\n"
 
 
@@ -95,13 +96,20 @@ def variables(tmp_path_factory, misbehaving_package):
 
 
 @pytest.fixture(scope="module")
-def cluster(variables):
+def shared_cluster(variables):
     """A client of two Dask workers that have the packages."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
-        with dask_client("local", n_workers=2) as client:
+        with dask_client("local", n_workers=WORKERS) as client:
             yield client
+
+
+@pytest.fixture
+def cluster(shared_cluster):
+    """That client, with both workers there: those that the test before has killed are started again."""
+    shared_cluster.wait_for_workers(WORKERS, timeout=60)
+    return shared_cluster
 
 
 @pytest.fixture

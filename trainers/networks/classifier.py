@@ -26,7 +26,7 @@ from skipbench.trainers.networks.learning_rate import default_learning_rate
 from skipbench.trainers.networks.memory_need import network_size, require_memory
 from skipbench.trainers.networks.resuming import Checkpoints
 from skipbench.trainers.networks.settings import TrainingSettings
-from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
+from skipbench.trainers.networks.slices import Samples, evaluation_parts
 from skipbench.trainers.networks.trained import DTYPES, TrainedNetwork, inputs_like, stream_seed
 
 if TYPE_CHECKING:
@@ -321,5 +321,5 @@ def _on_device(labelled: LabelledInputs, network: nn.Module) -> Samples:
     """The rows as tensors where the network is, with its outputs at initialisation."""
     inputs = inputs_like(labelled.inputs, network)
     with torch.no_grad():
-        initial = torch.cat([network(inputs[first : first + EVALUATION_ROWS]) for first in range(0, len(inputs), EVALUATION_ROWS)])
+        initial = torch.cat([network(rows) for rows in evaluation_parts(inputs)])
     return Samples(inputs, initial, torch.from_numpy(labelled.codes).to(inputs.device))

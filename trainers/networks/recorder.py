@@ -19,7 +19,7 @@ from skipbench.results.record import CurvePoint
 from skipbench.trainers.networks.losses import accuracy, loss_function
 from skipbench.trainers.networks.outcome import TrainingDiverged, TrainingOutcome
 from skipbench.trainers.networks.settings import TrainingSettings
-from skipbench.trainers.networks.slices import EVALUATION_ROWS, Samples
+from skipbench.trainers.networks.slices import Samples, evaluation_parts
 
 DIVERGED_AT = 1e4  # times the initial loss
 
@@ -181,7 +181,7 @@ def network_outputs(network: nn.Module, samples: Samples) -> Tensor:
     mode = network.training
     with torch.no_grad():
         network.eval()
-        parts = [network(rows) for rows in samples.inputs.split(EVALUATION_ROWS)]  # type: ignore[no-untyped-call]
+        parts = [network(rows) for rows in evaluation_parts(samples.inputs)]
         network.train(mode)
         return torch.cat(parts) - samples.initial
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from skipbench.trainers.networks.augmentation import Augmentation
 
 EVALUATION_ROWS = 2048  # evaluated at a time, which bounds the memory of evaluation
+CACHED_PIXELS = 2**16  # of images evaluated at a time on a CPU: features stay in its cache, which is twice as fast
 
 
 class Samples(NamedTuple):
@@ -24,6 +26,17 @@ class Samples(NamedTuple):
     inputs: Tensor
     initial: Tensor
     labels: Tensor
+
+
+def evaluation_parts(rows: Tensor, device: torch.device | None = None) -> tuple[Tensor, ...]:
+    """The rows (n, ...) in the parts in which a network should be given them where it is only evaluated.
+
+    device: where it is, if the rows are elsewhere.
+    """
+    is_cached = rows.ndim == 4 and (rows.device if device is None else device).type == "cpu"
+    at_once = CACHED_PIXELS // max(1, math.prod(rows.shape[2:])) if is_cached else EVALUATION_ROWS
+    parts: tuple[Tensor, ...] = rows.split(max(1, min(EVALUATION_ROWS, at_once)))  # type: ignore[no-untyped-call]
+    return parts
 
 
 class SlicingLoader:

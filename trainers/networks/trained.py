@@ -22,7 +22,7 @@ from skipbench.trainers.method import InputKind, Measurements
 from skipbench.trainers.networks.build import check_count
 from skipbench.trainers.networks.outcome import TrainingOutcome, first_accuracies, measured_convergence
 from skipbench.trainers.networks.resuming import check_checkpoints
-from skipbench.trainers.networks.slices import EVALUATION_ROWS
+from skipbench.trainers.networks.slices import evaluation_parts
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -104,8 +104,8 @@ class TrainedNetwork(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         networks = [copy.deepcopy(part).to(device, torch.float64).eval() for part in networks]
         parts = []
         with torch.no_grad():
-            for first in range(0, len(inputs), EVALUATION_ROWS):
-                rows = as_tensor(inputs[first : first + EVALUATION_ROWS]).to(device, torch.float64)
+            for few in evaluation_parts(as_tensor(inputs), device):
+                rows = few.to(device, torch.float64)
                 outputs = [network(rows) for network in networks]
                 parts.append((outputs[0] - outputs[1] if len(outputs) == 2 else outputs[0]).cpu())
         return np.asarray(torch.cat(parts).numpy())

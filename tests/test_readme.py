@@ -14,8 +14,8 @@ from skipbench.cli.gram import gram_table
 from skipbench.results import load_records
 from skipbench.results.columns import KINDS
 from skipbench.results.frame import read_folders
-from skipbench.results.statistics.convergence_tables import study_markdown
 from skipbench.results.statistics.ranking import rank_methods
+from skipbench.results.statistics.study import study_markdown
 from skipbench.results.statistics.tables import markdown_ranking
 
 ROOT = Path(__file__).parent.parent

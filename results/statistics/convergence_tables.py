@@ -1,4 +1,4 @@
-"""The study of convergence as Markdown: the fits, which predictor wins, and where the papers' claims hold on these data and where not."""
+"""Convergence in Markdown tables: the fits, which predictor wins, and where the papers' claims hold on these data and where not."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from skipbench.checks import SkipbenchError
 from skipbench.results.statistics.censored_fits import DRAWS
 from skipbench.results.statistics.comparisons import Interval
 from skipbench.results.statistics.convergence_study import Contest, StudyFit, contests, study_cells, study_fits
+from skipbench.results.statistics.markdown import table
 from skipbench.results.statistics.skip_effects import MEASURED, OrderAgreement, SkipEffect, order_agreements, skip_effects
 from skipbench.results.statistics.width_study import DISTANCES, WidthSlope, width_slopes
 from skipbench.results.words import counted, printable
@@ -22,14 +22,15 @@ _CLAIMS = {
 }
 
 
-def study_markdown(frame: pd.DataFrame, *, draws: int = DRAWS) -> str:
-    """All tables of the study. Raises SkipbenchError where no cell has iterations of gradient descent."""
+def convergence_sections(frame: pd.DataFrame, *, draws: int = DRAWS) -> list[str]:
+    """The tables that have rows; none where no finished cell has iterations of gradient descent."""
     cells = study_cells(frame)
     if cells.empty:
-        raise SkipbenchError("no finished cell among these records has iterations of gradient descent: run the suite convergence first")
-    parts = [_heading(cells), _fits(study_fits(frame, draws=draws)), _contests(contests(frame, draws=draws))]
-    parts += [_effects(skip_effects(frame)), _agreements(order_agreements(frame)), _widths(width_slopes(frame))]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        return []
+    tables = [_fits(study_fits(frame, draws=draws)), _contests(contests(frame, draws=draws)), _effects(skip_effects(frame))]
+    tables += [_agreements(order_agreements(frame)), _widths(width_slopes(frame))]
+    found = [each for each in tables if each]
+    return [_heading(cells), *found] if found else []
 
 
 def _heading(cells: pd.DataFrame) -> str:
@@ -166,12 +167,6 @@ def _widths(slopes: Sequence[WidthSlope]) -> str:
     ]
     header = ("data set", "method", "architecture", "distance from the kernel of", "median by width", "slope", "cells")
     return "## How twins approach their kernel: distance ∝ width^slope\n\n" + table(header, rows, words=5) if rows else ""
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:
-    """A Markdown table whose first `words` columns are text and the others numbers."""
-    rule = ["---"] * words + ["---:"] * (len(header) - words)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
 def _interval(interval: Interval | None, *, scale: float = 1.0, digits: int = 2) -> str:

@@ -13,8 +13,8 @@ from skipbench.checks import SkipbenchError
 from skipbench.cli.app import app
 from skipbench.results import ResultStore, records_frame
 from skipbench.results.statistics.convergence_study import CONDITION, LABELS, contests, study_cells, study_fits
-from skipbench.results.statistics.convergence_tables import study_markdown
 from skipbench.results.statistics.skip_effects import EQUAL_CONVOLUTIONS, EQUAL_DEPTH, order_agreements, skip_effects
+from skipbench.results.statistics.study import study_markdown
 
 IMAGE = {"input_shape": (1, 8, 8), "preprocessing": ()}
 
@@ -129,7 +129,7 @@ def test_the_tables_name_every_group_claim_and_verdict(make_cell):
 
 
 def test_a_store_without_iterations_is_told_what_to_run(make_cell):
-    with pytest.raises(SkipbenchError, match="run the suite convergence first"):
+    with pytest.raises(SkipbenchError, match="run a suite such as convergence or cifar10-networks first"):
         study_markdown(records_frame([make_cell(family="baseline", architecture=None, convergence=None)]))
 
 

@@ -11,7 +11,7 @@ from skipbench.results import records_frame
 from skipbench.results.curves import read_curves
 from skipbench.results.figures import laziness_figure, loss_curves_figure, svg_text, width_study_figure
 from skipbench.results.site import write_report
-from skipbench.results.statistics.convergence_tables import study_markdown
+from skipbench.results.statistics.study import study_markdown
 from skipbench.results.statistics.width_study import width_slopes
 
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
+import torch
 from rich.console import Console
 
 from skipbench.results.store import ResultStore
@@ -53,6 +60,30 @@ def test_a_cell_of_a_killed_run_goes_on_in_the_middle_of_its_training(tmp_path, 
     assert (record.status, record.metrics, record.convergence) == ("ok", expected.metrics, expected.convergence)
     assert [(point.step, point.loss) for point in record.curve] == [(point.step, point.loss) for point in expected.curve]
     assert record.method == expected.method
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits until the killed run's processes are gone, as Linux ends them")
+def test_a_whole_run_that_was_killed_goes_on_in_the_middle_of_its_training(command, suite_file, tmp_path):
+    suite_file("long", "  - network: {width: 8, epochs: 400, batch_size: 20, evaluate_every: 10, checkpoint_every: 20}")
+    assert command("run", "long.yaml", "--results", "whole").returncode == 0
+    run = subprocess.Popen([sys.executable, "-m", "skipbench", "run", "long.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    folder, deadline = tmp_path / "results" / "runs" / "long", time.monotonic() + 120
+    while not (found := list(folder.rglob("*.ckpt"))) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = psutil.Process(run.pid).children(recursive=True)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert alive == []
+    assert list(folder.glob("*.json")) == []
+    saved = torch.load(io.BytesIO(found[0].read_bytes().partition(b"\n")[2]), weights_only=True)
+    (kept,) = (state["curve"] for name, state in saved["callbacks"].items() if "CurveRecorder" in name)
+    assert command("run", "long.yaml").returncode == 0
+    (record,), (whole,) = (tuple(ResultStore(tmp_path / place).records()) for place in ("results/runs/long", "whole/long"))
+    assert [point.model_dump() for point in record.curve[: len(kept)]] == kept  # its seconds are those of the run that was killed
+    assert [(point.step, point.loss) for point in record.curve] == [(point.step, point.loss) for point in whole.curve]
+    assert (record.metrics, record.convergence) == (whole.metrics, whole.convergence)
+    assert list(folder.rglob("*.ckpt")) == []
 
 
 def test_cells_with_candidates_keep_no_checkpoint_since_they_fit_more_than_once(tmp_path):

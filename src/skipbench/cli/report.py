@@ -17,8 +17,8 @@ from skipbench.results.frame import read_folders, records_frame
 from skipbench.results.performance import PerformanceHistory, read_history, result_files
 from skipbench.results.record import AnyRecord
 from skipbench.results.site import write_report
-from skipbench.results.statistics.convergence_tables import study_markdown
 from skipbench.results.statistics.ranking import rank_methods
+from skipbench.results.statistics.study import study_markdown
 from skipbench.results.statistics.tables import markdown_ranking, print_ranking
 
 DEFAULT_RESULTS = (Path("results") / "records", Path("results") / "runs")  # where both hold a key, the later one wins
@@ -37,7 +37,7 @@ def report(
     table: Annotated[Path | None, typer.Option(help="Write the ranking as a Markdown table into this file, too.")] = None,
     study: Annotated[
         Path | None,
-        typer.Option(help="Write the study of convergence (fits, what skips change) as Markdown into this file, too."),
+        typer.Option(help="Write what the suite studied (convergence, what skips change, recipes, times) as Markdown into this file, too."),
     ] = None,
     performance: Annotated[
         Path | None, typer.Option(help="The history of the asv benchmarks on the page, instead of results/asv.", metavar="FOLDER")

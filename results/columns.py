@@ -99,6 +99,7 @@ MEASURED_COLUMNS = {
     "network_loss": REAL,
     **{f"{source}_{name}": REAL for source in ("predicted", "start") for name in ("iterations_90", "iterations_99", "iterations_99_9")},
     "seconds": REAL,
+    "own_seconds": REAL,  # without the phases that another cell paid for
     "peak_memory": WHOLE,
     "peak_device_memory": WHOLE,
 }

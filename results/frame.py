@@ -30,8 +30,9 @@ def load_records(folders: Folder | Sequence[Folder], suite: str | None = None, k
     wins. suite: keep this suite's records only.
 
     `condition_number` is inf where the matrix is numerically singular, `iterations_*` is inf where the loss reduction was never
-    reached; both are NaN where nothing of the kind was measured. `seconds` adds up all phases but warm-up, `seconds_PHASE` is one of
-    them; memory is in bytes; `chosen_NAME` is a hyper-parameter that validation chose. Without records the columns are the same.
+    reached; both are NaN where nothing of the kind was measured. `seconds` adds up all phases but warm-up, `own_seconds` those
+    that no other cell paid for, `seconds_PHASE` is one of them; memory is in bytes; `chosen_NAME` is a hyper-parameter that validation
+    chose. Without records the columns are the same.
 
     Raises SkipbenchError for a folder that is not there. What cannot be read is skipped with a StoreWarning.
     """
@@ -233,7 +234,9 @@ def _kernel_comparison(record: CellRecord) -> dict[str, Any]:
 def _costs(record: CellRecord) -> dict[str, Any]:
     row: dict[str, Any] = {f"seconds_{phase.replace(' ', '_')}": seconds for phase, seconds in record.phases.items()}
     if record.phases:
-        row["seconds"] = sum(seconds for phase, seconds in record.phases.items() if phase not in NOT_COUNTED_PHASES)
+        counted = {phase: seconds for phase, seconds in record.phases.items() if phase not in NOT_COUNTED_PHASES}
+        row["seconds"] = sum(counted.values())
+        row["own_seconds"] = sum(seconds for phase, seconds in counted.items() if phase not in record.shared_phases)
     if record.peak_memory is not None:
         row |= {"peak_memory": record.peak_memory.host_bytes, "peak_device_memory": record.peak_memory.device_bytes}
     return row

@@ -77,7 +77,8 @@ class Cell:
     @property
     def kernel_needed(self) -> str:
         """Cells that agree in this need the same kernel matrices, or make the same choice, which the first of them pays for."""
-        return json.dumps([*self._shared_place(), None if self.kernel_architecture is None else self.kernel_architecture.key])
+        arch, engine = self.kernel_architecture, self.method.parameters.get("engine")
+        return json.dumps([*self._shared_place(), engine, None if arch is None else arch.key])
 
     @property
     def sharing(self) -> str:

@@ -77,6 +77,26 @@ def test_the_second_kernel_of_an_architecture_costs_less_than_the_first(suite, t
     assert second.seconds < first.seconds
 
 
+def test_each_engine_is_measured_and_paid_for_by_itself(suite, tmp_path, monkeypatch):
+    asked = []
+    cost = estimate.kernel_cost
+    monkeypatch.setattr(estimate, "kernel_cost", lambda *sizes, **how: asked.append((how["engine"], sizes[2:])) or cost(*sizes, **how))
+    methods = "  - ridge: {engine: [reference, fused], kernel: [nngp, ntk], architecture: {ResMLP: {depth: [1, 2]}}}"
+    estimate_plan(plan_of(suite("{name: iris, splits: [0]}", methods), tmp_path), threads=1)
+    # the reference computes either depth by itself, the fused engine both in one pass; the second kernel of a pair costs nothing
+    assert [engine for engine, sizes in asked if len(sizes) == 1] == ["reference", "fused", "reference"]
+
+
+def test_half_precision_is_measured_as_such(suite, tmp_path, monkeypatch):
+    enabled = []
+    monkeypatch.setattr(estimate, "_row_seconds", lambda network, shape: enabled.append(torch.is_autocast_enabled("cpu")) or 1e-3)
+    estimate._practical_row_seconds.cache_clear()
+    methods = "  - practical-network: {width: 21, precision: [32-true, bf16-mixed]}"
+    estimate_plan(plan_of(suite("{name: iris, splits: [0]}", methods), tmp_path), threads=1)
+    estimate._practical_row_seconds.cache_clear()  # the times above are made up
+    assert enabled == [False, True]
+
+
 def test_estimates_leave_the_number_of_threads_as_it_was(suite, tmp_path):
     before = torch.get_num_threads()
     estimate_plan(plan_of(suite("{name: iris, splits: [0]}", "  - logistic-regression"), tmp_path), threads=before + 1)

@@ -17,6 +17,7 @@ from skipbench.datasets import Dataset
 from skipbench.datasets.preprocess import shape_after
 from skipbench.kernels.cost import kernel_cost
 from skipbench.kernels.depth_sweeps import on_the_way
+from skipbench.kernels.engines.registry import AUTO
 from skipbench.kernels.memory import fitting_pairs
 from skipbench.runner.messages import PlannedCell
 from skipbench.runner.plan import Plan
@@ -66,7 +67,7 @@ def _estimates(plan: Plan) -> list[Estimate]:
         for place, item in enumerate(group):
             is_paid = item.cell.kernel_needed in paid
             carried = () if is_paid else _carried(item)
-            served = (other for other in group[place:] if other is item or _is_served(other, item, carried))
+            served = [other for other in group[place:] if other is item or _is_served(other, item, carried)]
             paid.update(other.cell.kernel_needed for other in served)
             seconds, needed = _cell_cost(item, plan.datasets[item.cell.data], kernel_paid=is_paid, carried=carried)
             row = (item.cell.data.label, item.cell.method_label)
@@ -84,11 +85,11 @@ def _carried(item: PlannedCell) -> tuple[Architecture, ...]:
     arch, n = item.cell.kernel_architecture, item.blank.dataset.n_train
     if arch is None or _selects(item):
         return ()
-    return on_the_way(arch, item.coming, dtype=_dtype(item))[: fitting_pairs(n, n, _dtype(item)) - 1]
+    return on_the_way(arch, item.coming, dtype=_dtype(item), engine=_engine(item))[: fitting_pairs(n, n, _dtype(item)) - 1]
 
 
 def _is_served(other: PlannedCell, item: PlannedCell, carried: tuple[Architecture, ...]) -> bool:
-    return other.cell.split == item.cell.split and other.cell.kernel_architecture in carried
+    return other.cell.split == item.cell.split and other.cell.kernel_architecture in carried and _engine(other) == _engine(item)
 
 
 def total_seconds(estimates: Iterable[Estimate], jobs: int) -> float:
@@ -102,6 +103,10 @@ def _selects(item: PlannedCell) -> bool:
 
 def _dtype(item: PlannedCell) -> torch.dtype:
     return torch.float32 if item.blank.dtype == "float32" else torch.float64
+
+
+def _engine(item: PlannedCell) -> str:
+    return str(item.cell.method.parameters.get("engine", AUTO))
 
 
 def _cell_cost(item: PlannedCell, dataset: Dataset, *, kernel_paid: bool, carried: tuple[Architecture, ...]) -> tuple[float, int]:
@@ -135,7 +140,8 @@ def _kernel_seconds(item: PlannedCell, parameters: Mapping[str, Any], carried: t
     if arch is None:
         return 0.1
     of_kernel = item.blank.method.family == "kernel"  # a network is compared with its kernel in float64, however it is trained
-    cost = partial(kernel_cost, arch, sizes.input_shape, dtype=_dtype(item) if of_kernel else torch.float64)
+    dtype = _dtype(item) if of_kernel else torch.float64
+    cost = partial(kernel_cost, arch, sizes.input_shape, dtype=dtype, engine=str(parameters.get("engine", AUTO)))
     if carried:
         cost = partial(cost, depths=[arch.depth, *(other.depth for other in carried)])
     parts = [cost(sizes.n_train), *(cost(other, sizes.n_train) for other in (sizes.n_validation, sizes.n_test))]
@@ -167,7 +173,8 @@ def _network_seconds(cell: Cell, given: Mapping[str, Any], dataset: Dataset) -> 
         per_row = _twin_row_seconds(arch, width, shape, classes, cell.method.name == "linearised-network")
         per_row *= 1.0 if members is None else members * _MEMBER_PASSES
     elif "residual" in parameters and "blocks" in parameters:
-        per_row = _practical_row_seconds(parameters["residual"], parameters["blocks"], width, shape, classes)
+        is_half = parameters.get("precision") == "bf16-mixed"
+        per_row = _practical_row_seconds(parameters["residual"], parameters["blocks"], width, shape, classes, is_half)
     else:
         return _BASELINE_SECONDS
     rows = len(dataset.splits[cell.split].train) * int(epochs)
@@ -181,14 +188,18 @@ def _twin_row_seconds(arch: Architecture, width: int, input_shape: tuple[int, ..
 
 
 @lru_cache(maxsize=256)
-def _practical_row_seconds(residual: bool, blocks: int, width: int, input_shape: tuple[int, ...], classes: int) -> float:
+def _practical_row_seconds(
+    residual: bool, blocks: int, width: int, input_shape: tuple[int, ...], classes: int, is_half_precision: bool
+) -> float:
     network = build_practical_network(residual=residual, blocks=blocks, width=width, input_shape=input_shape, outputs=classes)
-    return _row_seconds(network, input_shape)
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_half_precision):
+        return _row_seconds(network, input_shape)
 
 
 def _row_seconds(network: nn.Module, input_shape: tuple[int, ...]) -> float:
     """Seconds of a forward and a backward pass for one row."""
     x = torch.randn(_CALIBRATION_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
     return _fastest(lambda: network(x).square().sum().backward()) / _CALIBRATION_ROWS
 
 

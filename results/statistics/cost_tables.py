@@ -1,4 +1,4 @@
-"""Recipes of practical networks, and accuracy and time, in Markdown tables."""
+"""What recipes, methods and engines cost and what they give, in Markdown tables."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from skipbench.results.statistics.engine_times import BEFORE, EngineTimes, engine_times
 from skipbench.results.statistics.markdown import table
 from skipbench.results.statistics.recipes import AccuracyAndTime, RecipeScore, accuracies_and_times, recipe_scores
 from skipbench.results.words import accuracy_text, printable, seconds_text
 
 
-def recipe_sections(frame: pd.DataFrame) -> list[str]:
+def cost_sections(frame: pd.DataFrame) -> list[str]:
     """The tables that have rows."""
-    return [section for section in (_recipes(recipe_scores(frame)), _times(accuracies_and_times(frame))) if section]
+    tables = (_recipes(recipe_scores(frame)), _times(accuracies_and_times(frame)), _engines(engine_times(frame)))
+    return [each for each in tables if each]
 
 
 def _recipes(scores: Sequence[RecipeScore]) -> str:
@@ -55,3 +57,32 @@ def _times(found: Sequence[AccuracyAndTime]) -> str:
 def _range(seconds: tuple[float, float, float]) -> str:
     median, least, most = map(seconds_text, seconds)
     return median if least == most else f"{median} ({least} to {most})"
+
+
+def _engines(found: Sequence[EngineTimes]) -> str:
+    rows = [
+        (
+            printable(each.suite),
+            each.dataset,
+            each.engine,
+            str(each.n),
+            f"{seconds_text(each.own_before)} → {seconds_text(each.own)}",
+            f"{each.own_before / each.own:.3g}",
+            f"{seconds_text(each.alone_before)} → {seconds_text(each.alone)}",
+            f"{each.alone_before / each.alone:.3g}",
+            f"{100 * each.accuracy_difference:.2g}",
+        )
+        for each in found
+    ]
+    header = (
+        "suite",
+        "data set",
+        f"from {BEFORE} to",
+        "cells",
+        "spent by the run, kernels shared",
+        "ratio",
+        "each cell by itself",
+        "ratio",
+        "largest difference in accuracy, points",
+    )
+    return "## What an engine changes: seconds of the same cells in one run\n\n" + table(header, rows, words=3) if rows else ""

@@ -60,14 +60,19 @@ METHOD = {
     "seeds": ["2", "[3, 4]"], "choose": ["[architecture]", "[width]", "[]"], "width": ["16", "[8, 16]"], "epochs": ["3"],
     "kernel": ["ntk"], "momentum": ["0.9"], "learning_rate": ["0.1"], "residual": ["[false, true]"], "device": ["cpu"],
     "dtype": ["float64"], "trees": ["10"], "ridges": ["[0.001, 0.1]", "[]"], "Cs": ["[1.0, 10.0]"], "bandwidth": ["1.0"], "seed": ["1"],
-    "engine": ["reference"], "wdith": ["3"],
+    "engine": ["reference"], "members": ["2"], "tangent_rows": ["8"], "compare_with_kernel": ["true"], "steps": ["20"],
+    "precision": ["bf16-mixed", "[32-true, bf16-mixed]"], "augment": ["false"], "weight_decay": ["[0.0, 0.1]"], "compile": ["false"],
+    "relative_rate": ["0.5", "3"], "wdith": ["3"],
 }  # fmt: skip
 FAMILIES = {"MLP": ["bias"], "ResMLP": list(ARCHITECTURE), "DenseMLP": ["alpha"], "CNN": list(ARCHITECTURE), "ResCNN": list(ARCHITECTURE)}
 METHODS = {
     "ridge": ["kernel", "ridges", "engine", "choose"],
     "svm": ["Cs", "kernel", "choose"],
-    "network": ["seeds", "width", "epochs", "momentum", "learning_rate", "choose", "device"],
-    "practical-network": ["residual", "seeds", "width", "epochs"],
+    "kernel-descent": ["kernel", "momentum", "steps", "engine", "relative_rate"],
+    "network": ["seeds", "width", "epochs", "momentum", "learning_rate", "choose", "device", "tangent_rows", "compare_with_kernel"],
+    "linearised-network": ["seeds", "width", "epochs", "compare_with_kernel"],
+    "network-ensemble": ["seeds", "width", "epochs", "members", "compare_with_kernel"],
+    "practical-network": ["residual", "seeds", "width", "epochs", "precision", "augment", "weight_decay", "compile"],
     "logistic-regression": ["Cs"],
     "random-forest": ["trees", "seeds", "seed"],
 }
@@ -103,7 +108,7 @@ def methods(draw: st.DrawFn) -> str:
     name = draw(sometimes(st.sampled_from(["rigde", '"a\\nb"', '"' + "m" * 500 + '"']), st.sampled_from(sorted(METHODS)), 30))
     family = draw(st.sampled_from(sorted(FAMILIES)))
     architecture = f"architecture: {{{family}: {draw(mappings(ARCHITECTURE, FAMILIES[family], 'depth: 1', most=2))}}}"
-    first = architecture if name in ("ridge", "svm", "network") else ""
+    first = "" if name in ("practical-network", "logistic-regression", "random-forest") else architecture
     parameters = draw(mappings(METHOD, METHODS.get(name, ["seed"]), first, most=2))
     return f"{name}: {draw(sometimes(odd(), st.just(parameters), 20))}"
 

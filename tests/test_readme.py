@@ -20,11 +20,18 @@ from skipbench.results.statistics.tables import markdown_ranking
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 RECORDS = ROOT / "results" / "records"
 UNRANKED = {"nightly", "peer", "peer-epyc", "gram"}  # the nightly's records are slices of the others', the others are times
-STUDIES = ("convergence", "convergence-networks", "width-study")  # they compare no accuracies: docs/SUITE/study.md has what they found
-SHOWN_SUITES = sorted(path.name for path in RECORDS.iterdir() if path.name not in (*UNRANKED, *STUDIES))
+STUDIES = ("convergence", "convergence-networks", "width-study", "cifar10-recipes", "uci-recipes", "engines", "cifar10-networks")
+RANKED_STUDIES = ("cifar10-networks",)  # the other studies compare no test accuracies: docs/SUITE/study.md has what they found
+SHOWN_SUITES = sorted(path.name for path in RECORDS.iterdir() if path.name not in {*UNRANKED, *STUDIES} - set(RANKED_STUDIES))
+PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("results", "engines")}
+QUOTED = [
+    ("results", "convergence", "convergence"),
+    ("results", "networks", "convergence-networks"),
+    ("results", "recipes", "cifar10-recipes"),
+]
+QUOTED += [("results", "uci-recipes", "uci-recipes"), ("results", "times", "cifar10-networks"), ("engines", "suites", "engines")]
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -72,13 +79,13 @@ def test_the_rankings_of_every_suite_are_those_of_the_committed_records(suite):
 
 
 @pytest.mark.parametrize("suite", STUDIES)
-def test_the_study_of_every_suite_on_convergence_is_that_of_the_committed_records(suite):
+def test_the_study_of_every_suite_is_that_of_the_committed_records(suite):
     assert (ROOT / "docs" / suite / "study.md").read_text(encoding="utf-8") == study_markdown(load_records(RECORDS / suite))
 
 
-@pytest.mark.parametrize(("name", "suite"), [("convergence", "convergence"), ("networks", "convergence-networks")])
-def test_the_rows_that_the_results_quote_stand_in_the_study(name, suite):
-    quoted = RESULTS.partition(f"<!-- {name}: begin -->\n")[2].partition(f"<!-- {name}: end -->")[0].splitlines()
+@pytest.mark.parametrize(("page", "name", "suite"), QUOTED)
+def test_the_rows_that_a_page_quotes_stand_in_the_study(page, name, suite):
+    quoted = PAGES[page].partition(f"<!-- {name}: begin -->\n")[2].partition(f"<!-- {name}: end -->")[0].splitlines()
     study = (ROOT / "docs" / suite / "study.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in quoted if line.startswith("| ")]
     assert len(rows) > 2
@@ -86,10 +93,10 @@ def test_the_rows_that_the_results_quote_stand_in_the_study(name, suite):
 
 
 def test_every_picture_of_the_results_is_there_and_every_suite_is_shown():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", RESULTS)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGES["results"])
     assert [link for link in links if not (ROOT / "docs" / link).is_file()] == []
-    assert [suite for suite in SHOWN_SUITES if f"({suite}/rankings.md)" not in RESULTS] == []
-    assert [suite for suite in STUDIES if f"({suite}/study.md)" not in RESULTS] == []
+    assert [suite for suite in SHOWN_SUITES if f"({suite}/rankings.md)" not in PAGES["results"]] == []
+    assert [suite for suite in STUDIES if not any(f"({suite}/study.md)" in page for page in PAGES.values())] == []
 
 
 def test_every_committed_record_is_read_and_names_no_folder():

@@ -64,7 +64,7 @@ def test_a_cell_of_a_killed_run_goes_on_in_the_middle_of_its_training(tmp_path, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="waits until the killed run's processes are gone, as Linux ends them")
 def test_a_whole_run_that_was_killed_goes_on_in_the_middle_of_its_training(command, suite_file, tmp_path):
-    method = "  - network: {width: 8, epochs: 200, batch_size: 20, evaluate_every: 10, checkpoint_every: 20}"
+    method = "  - network: {width: 8, epochs: 100, batch_size: 20, evaluate_every: 10, checkpoint_every: 20}"
     suite_file("long", method, "{seconds_per_cell: 280}")  # much, as other work may share the machine
     assert command("run", "long.yaml", "--results", "whole").returncode == 0
     run = subprocess.Popen([sys.executable, "-m", "skipbench", "run", "long.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL)

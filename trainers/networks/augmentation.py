@@ -38,8 +38,8 @@ class FlipsAndShifts:
         n, _, height, width = images.shape
         reach = max(1, min(height, width) // 8)
         chances, shifts = self._drawn(n, 2 * reach + 1)
-        is_flipped = chances.to(images.device) < 0.5
-        first = shifts.to(images.device)  # (axis, image, 1)
+        is_flipped = chances.to(images.device, non_blocking=True) < 0.5  # a copy that is waited for would empty a GPU's queue at every step
+        first = shifts.to(images.device, non_blocking=True)  # (axis, image, 1)
         rows = first[0] + torch.arange(height, device=images.device)
         columns = first[1] + torch.arange(width, device=images.device)
         columns = torch.where(is_flipped[:, None], columns.flip(1), columns)

@@ -22,6 +22,7 @@ from skipbench.trainers.networks.settings import TrainingSettings
 from skipbench.trainers.networks.slices import Samples, evaluation_parts
 
 DIVERGED_AT = 1e4  # times the initial loss
+STEPS_PER_CHECK = {"cpu": 1, "cuda": 32}  # of mini-batches' losses: to read one is to let the GPU run out of work
 
 
 class WatchedModule(Protocol):
@@ -29,6 +30,7 @@ class WatchedModule(Protocol):
 
     network: nn.Module
     outputs: Tensor  # of the last training step, f - f at initialisation, detached
+    loss: Tensor  # of the last training step, detached: a scalar that no mixed precision has multiplied
 
 
 class BestEpoch:
@@ -77,6 +79,8 @@ class CurveRecorder(pl.Callback):
         self._curve: list[CurvePoint] = []
         self._steps: list[int] = []
         self._losses: list[float] = []
+        self._unchecked: list[tuple[int, Tensor]] = []  # steps and losses of mini-batches
+        self._steps_per_check = STEPS_PER_CHECK[train.labels.device.type]
         self._n_epochs = 0
 
     def outcome(self) -> TrainingOutcome:
@@ -107,14 +111,15 @@ class CurveRecorder(pl.Callback):
             self._evaluate(trainer, watched(pl_module))
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Check the loss of every step before its update; where steps evaluate, it is the full training loss at the present weights."""
+        """Check the losses of steps; where steps evaluate, it is the full training loss at the weights before the update."""
         module = watched(pl_module)
-        step_loss = unscaled(loss, trainer)
-        self._refuse_divergence(step_loss, trainer.global_step)
+        self._unchecked.append((trainer.global_step, module.loss))
+        if self._steps_evaluate or len(self._unchecked) >= self._steps_per_check:
+            self._check_steps()
         if self._steps_evaluate and self._settings.is_evaluated(trainer.current_epoch):
             self._evaluate(trainer, module, module.outputs)
         elif self._steps_evaluate:
-            self._note_loss(trainer, step_loss)
+            self._note_loss(trainer, float(module.loss))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last point of the curve, after the last step."""
@@ -129,6 +134,7 @@ class CurveRecorder(pl.Callback):
     def _evaluate(self, trainer: pl.Trainer, module: WatchedModule, outputs: Tensor | None = None) -> None:
         """One curve point at the present weights. outputs: those of all training rows where they are known already."""
         finish_work(self._train.labels.device)
+        self._check_steps()
         with self._clock.phase("evaluate"):
             seconds = self._clock.seconds.get("train", 0.0)
             train_outputs = network_outputs(module.network, self._train) if outputs is None else outputs
@@ -161,6 +167,12 @@ class CurveRecorder(pl.Callback):
         if target is not None and loss <= (1.0 - target) * self._initial_loss:
             trainer.should_stop = True
 
+    def _check_steps(self) -> None:
+        steps, losses = [step for step, _ in self._unchecked], [loss for _, loss in self._unchecked]
+        self._unchecked = []
+        for step, loss in zip(steps, torch.stack(losses).tolist() if losses else [], strict=True):
+            self._refuse_divergence(loss, step)
+
     def _refuse_divergence(self, loss: float, step: int) -> None:
         if not loss <= DIVERGED_AT * self._initial_loss:  # also where it is NaN
             raise self._diverged(loss, step)
@@ -184,12 +196,6 @@ def network_outputs(network: nn.Module, samples: Samples) -> Tensor:
         parts = [network(rows) for rows in evaluation_parts(samples.inputs)]
         network.train(mode)
         return torch.cat(parts) - samples.initial
-
-
-def unscaled(loss: Tensor, trainer: pl.Trainer) -> float:
-    """The loss before mixed precision multiplied it, so that gradients in float16 do not vanish: by 65536 at the start."""
-    scaler = getattr(trainer.precision_plugin, "scaler", None)
-    return float(loss.detach()) / (1.0 if scaler is None else float(scaler.get_scale()))
 
 
 def watched(module: pl.LightningModule) -> WatchedModule:

@@ -42,17 +42,18 @@ class NetworkModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.outputs = torch.empty(0)
+        self.outputs = self.loss = torch.empty(0)
         self._outputs_of: Callable[[Tensor], Tensor] = torch.compile(network.forward) if is_compiled else network.__call__
         self._loss = loss_function(settings.loss, settings.label_smoothing)
         self._settings, self._learning_rate = settings, learning_rate
         self._steps = settings.epochs * steps_per_epoch
 
     def training_step(self, batch: Samples, batch_index: int) -> Tensor:
-        """The loss of one batch; its outputs stay for the recorder."""
+        """The loss of one batch; it and the outputs stay for the recorder."""
         outputs = self._outputs_of(batch.inputs) - batch.initial
-        self.outputs = outputs.detach()
-        return self._loss(outputs, batch.labels)
+        loss = self._loss(outputs, batch.labels)
+        self.outputs, self.loss = outputs.detach(), loss.detach()
+        return loss
 
     def configure_optimizers(self) -> Any:
         """SGD over what is trainable; weight decay leaves biases and batch norm alone."""

@@ -15,6 +15,7 @@ import torch
 
 from skipbench.trainers import NetworkClassifier
 from skipbench.trainers.networks import recorder
+from skipbench.trainers.networks.outcome import TrainingDiverged
 from skipbench.trainers.networks.training import NetworkModule, quiet_lightning
 
 rng = np.random.default_rng(0)
@@ -41,6 +42,25 @@ def test_the_clock_of_training_stands_still_during_evaluation(monkeypatch):
     seconds = [point.seconds for point in curve]
     assert seconds == sorted(seconds)
     assert seconds[-1] <= phases["train"]
+
+
+def test_where_losses_are_read_seldom_a_divergence_is_found_late_but_told_the_same(monkeypatch):
+    def diverged(per_check):
+        monkeypatch.setitem(recorder.STEPS_PER_CHECK, "cpu", per_check)
+        n_read.clear()
+        with pytest.raises(TrainingDiverged) as caught:
+            NetworkClassifier(width=16, learning_rate=1e4, batch_size=4, epochs=9, evaluate_every=4).fit(X, y)
+        return str(caught.value), caught.value.step, [(point.step, point.loss) for point in caught.value.curve]
+
+    n_read: list[int] = []
+    check = recorder.CurveRecorder._check_steps
+    monkeypatch.setattr(recorder.CurveRecorder, "_check_steps", lambda self: (n_read.append(len(self._unchecked)), check(self))[1])
+    at_once = diverged(1)
+    assert at_once[1] == n_read.count(1) - 1  # steps count from 0; the last one read is the one that diverged
+    assert diverged(7) == at_once
+    assert max(n_read) == 7
+    assert diverged(1000) == at_once  # at the latest when the next epoch is evaluated
+    assert max(n_read) == 40
 
 
 def test_nothing_is_written_printed_warned_or_left_changed(tmp_path, monkeypatch, capfd):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -113,6 +115,18 @@ def _gram(jacobian: NetworkJacobian, x: Tensor, z: Tensor | None, batch_size: in
                 right = left if z is None and i == j else jacobian.rows(others[j : j + batch], first, last)
                 gram[i : i + batch, j : j + batch] += _inner_products(left, right) / outputs
     return gram if z is not None else gram.triu() + gram.triu(1).T
+
+
+def tangent_diagonal(jacobian: NetworkJacobian, batches: Sequence[Tensor], outputs: int) -> Tensor:
+    """K(x_i, x_i) of the rows of all batches, (n,), float64, in the memory that `empirical_ntk` takes by default."""
+    batch, chunk = _block_sizes(jacobian, outputs, None, MEMORY_BYTES)
+    squares = []
+    for rows in torch.cat(list(batches)).split(batch):  # type: ignore[no-untyped-call]
+        total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+        for first in range(0, outputs, chunk):
+            total += sum(block.double().square().sum(dim=1) for block in jacobian.rows(rows, first, min(first + chunk, outputs)))
+        squares.append(total / outputs)
+    return torch.cat(squares)
 
 
 def _inner_products(left: list[Tensor], right: list[Tensor]) -> Tensor:

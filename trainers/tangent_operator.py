@@ -10,15 +10,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.func import vjp
 
 from skipbench.checks import SkipbenchError, shown
+from skipbench.kernels.spectra.estimate import SpectrumEstimate, estimate_spectrum
 from skipbench.kernels.spectra.lanczos import LANCZOS_STEPS, ExtremeEigenvalues, operator_extremes
-from skipbench.trainers.empirical_ntk import NetworkJacobian, Parameters
+from skipbench.trainers.empirical_ntk import NetworkJacobian, Parameters, tangent_diagonal
 
 BATCH_ROWS = 256
 
@@ -41,13 +41,20 @@ class TangentOperator:
         with torch.no_grad():
             self.outputs = self._jacobian.outputs(self._jacobian.parameters, self._batches[0][:1]).shape[1]
 
-    def __call__(self, vector: NDArray[Any]) -> NDArray[Any]:
-        """K v. vector: (n, 1). Returns (n, 1), float64, summed over outputs in float64."""
-        weights = torch.from_numpy(np.array(vector[:, 0])).to(self._jacobian.like)
+    def __call__(self, vectors: NDArray[Any]) -> NDArray[Any]:
+        """K V. vectors: (n, m). Returns (n, m), float64, summed over outputs in float64."""
+        products = [self._product(torch.from_numpy(column.copy()).to(self._jacobian.like)) for column in vectors.T]
+        return torch.stack(products, dim=1).numpy()
+
+    def diagonal(self) -> NDArray[Any]:
+        """K(x_i, x_i), (n,), float64."""
+        return tangent_diagonal(self._jacobian, self._batches, self.outputs).cpu().numpy()
+
+    def _product(self, weights: Tensor) -> Tensor:
         product = torch.zeros(self.n, dtype=torch.float64)
         for output in range(self.outputs):
             product += self._pushed(self._pulled(weights, output), output)
-        return (product / self.outputs).numpy()[:, None]
+        return product / self.outputs
 
     def _pulled(self, weights: Tensor, output: int) -> Parameters:
         """J_cᵀ v: a direction in the space of parameters."""
@@ -90,3 +97,13 @@ def tangent_extremes(
     """
     operator = TangentOperator(network, x, batch_rows=batch_rows)
     return operator_extremes(operator, operator.n, steps=steps, seed=seed)
+
+
+def tangent_spectrum(network: nn.Module, x: ArrayLike | Tensor, *, batch_rows: int = BATCH_ROWS, **settings: Any) -> SpectrumEstimate:
+    """The spectrum of a network's tangent kernel on many rows, without its matrix: what `estimate_spectrum` finds, with its bounds.
+
+    x: (n, ...), what the network reads. settings: `ridge`, `targets`, `scaling`, `steps`, `probes`, `seed` and `progress` of
+    `estimate_spectrum`. A product takes as long as outputs times two passes over all rows, forwards and backwards. Raises SkipbenchError.
+    """
+    operator = TangentOperator(network, x, batch_rows=batch_rows)
+    return estimate_spectrum(operator, operator.diagonal(), **settings)

@@ -75,12 +75,13 @@ class Lanczos:
     Unlike the textbook's it keeps its basis, (n, steps), and orthogonalises against all of it, twice: no false copies of eigenvalues.
     """
 
-    def __init__(self, n: int, rng: np.random.Generator, steps: int = LANCZOS_STEPS) -> None:
+    def __init__(self, start: Array, steps: int = LANCZOS_STEPS) -> None:
+        """start: (n,), not 0; the bounds of the largest eigenvalue ask for one of `random_start`."""
+        n = len(start)
         self._basis = np.empty((n, min(steps, n)), order="F")
-        start = rng.normal(size=n)
         self._basis[:, 0] = start / np.linalg.norm(start)
         self._diagonal: list[float] = []
-        self._off_diagonal: list[float] = []
+        self._off_diagonal: list[float] = []  # as many: the last one belongs to the step that was not taken
         self.is_done = False
         self.is_exhausted = False  # then the Ritz values are eigenvalues, the extreme ones among them
 
@@ -102,12 +103,16 @@ class Lanczos:
         for _ in range(2):
             rest -= basis @ (basis.T @ rest)
         length = float(np.linalg.norm(rest))
+        self._off_diagonal.append(length)
         n, size = self._basis.shape
         self.is_exhausted = self.steps == n or length <= n * EPSILON * float(np.abs(self.ritz_values()).max())
         self.is_done = self.is_exhausted or self.steps == size
         if not self.is_done:
-            self._off_diagonal.append(length)
             self._basis[:, self.steps] = rest / length
+
+    def coefficients(self) -> tuple[Array, Array]:
+        """Of the tridiagonal matrix T: its diagonal and, as many, what is beside it; the last is the length of what T leaves out."""
+        return np.array(self._diagonal), np.array(self._off_diagonal)
 
     def ritz_values(self) -> Array:
         """Ascending, all of them between the extreme eigenvalues."""
@@ -135,6 +140,11 @@ class Lanczos:
         return largest, largest / (1 - share) if share < 1 else math.inf
 
 
+def random_start(n: int, rng: np.random.Generator) -> Array:
+    """A vector of any direction alike, (n,)."""
+    return rng.normal(size=n)
+
+
 def operator_extremes(
     times_matrix: Callable[[Array], Array], n: int, *, steps: int = 5 * LANCZOS_STEPS, seed: int = 0
 ) -> ExtremeEigenvalues:
@@ -146,7 +156,7 @@ def operator_extremes(
     for name, value in (("n", n), ("steps", steps)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise SkipbenchError(f"operator_extremes: {name}={shown(value)}, but it is a whole number of at least 1")
-    lanczos = Lanczos(n, np.random.default_rng(seed), steps)
+    lanczos = Lanczos(random_start(n, np.random.default_rng(seed)), steps)
     while not lanczos.is_done:
         lanczos.advance(times_matrix(lanczos.vector))
     found = lanczos.extremes(row_sum=math.inf)

@@ -8,8 +8,9 @@ import torch
 
 from skipbench.architecture import CNN, ResMLP
 from skipbench.checks import SkipbenchError
+from skipbench.kernels.spectra import measure_spectrum, unit_diagonal
 from skipbench.trainers import build_network, empirical_ntk
-from skipbench.trainers.tangent_operator import TangentOperator, tangent_extremes
+from skipbench.trainers.tangent_operator import TangentOperator, tangent_extremes, tangent_spectrum
 
 CASES = {"vectors": (ResMLP(depth=2), (5,)), "images": (CNN(depth=2, readout="tr"), (2, 4, 3))}
 
@@ -61,3 +62,19 @@ def test_no_rows_are_refused():
     network, x = example("vectors")
     with pytest.raises(SkipbenchError, match="x has no rows"):
         TangentOperator(network, x[:0])
+
+
+@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("scaling", ["raw", "unit_diagonal"])
+def test_the_spectrum_without_the_matrix_is_that_of_the_matrix(kind, scaling):
+    network, x = example(kind, n=20, width=40)
+    targets = np.eye(3)[np.arange(20) % 3] - 1 / 3
+    gram = empirical_ntk(network, x)
+    np.testing.assert_allclose(TangentOperator(network, x, batch_rows=7).diagonal(), gram.diagonal(), rtol=1e-10)
+    matrix = gram if scaling == "raw" else unit_diagonal(gram)
+    exact = measure_spectrum(matrix, dtype="float64", ridge=0.1, targets=torch.from_numpy(targets))
+    found = tangent_spectrum(network, x, ridge=0.1, targets=targets, scaling=scaling, probes=3, batch_rows=7)
+    assert found.steps == 20
+    assert found.condition_with_ridge.number == pytest.approx(exact.matrices[1].condition_number, rel=1e-6)
+    assert found.label_conditions["90"].value == pytest.approx(exact.label_condition_90, rel=1e-6)
+    assert found.double_constant_bound == pytest.approx(exact.double_constant_bound, rel=1e-8)

@@ -5,6 +5,7 @@ from skipbench.trainers.solvers.prediction import StoredRidge, predict_from_stor
 from skipbench.trainers.solvers.settings import SolverOptions, SolverSettings
 from skipbench.trainers.solvers.solution import NotConvergedError, RidgeSolution
 from skipbench.trainers.solvers.solve import solve_ridge, solve_ridge_path
+from skipbench.trainers.solvers.spectrum import spectrum_from_store
 
 __all__ = [
     "ConditionEstimate",
@@ -18,4 +19,5 @@ __all__ = [
     "ridge_path_from_store",
     "solve_ridge",
     "solve_ridge_path",
+    "spectrum_from_store",
 ]

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from skipbench.kernels.spectra.lanczos import EPSILON, ExtremeEigenvalues, Lanczos
+from skipbench.kernels.spectra.lanczos import EPSILON, ExtremeEigenvalues, Lanczos, random_start
 from skipbench.trainers.solvers.tiles import Array, SymmetricTiles
 
 REFINEMENTS = 5
@@ -78,14 +78,14 @@ class InPlaceCholesky:
 
     def seen_eigenvalues(self, rng: np.random.Generator, row_sum: float) -> ExtremeEigenvalues:
         """Bounds for those of K, by products with it alone: good ones for s_max. row_sum: max_i Σ_j |K_ij|."""
-        lanczos = Lanczos(self.n, rng)
+        lanczos = Lanczos(random_start(self.n, rng))
         while not lanczos.is_done:
             lanczos.advance(self.multiply(lanczos.vector))
         return lanczos.extremes(row_sum)
 
     def extreme_eigenvalues(self, rng: np.random.Generator, seen: ExtremeEigenvalues) -> ExtremeEigenvalues:
         """Of K, after a successful `factorise`: s_max as it was seen, s_min from the inverse of K + shift I."""
-        lanczos = Lanczos(self.n, rng)
+        lanczos = Lanczos(random_start(self.n, rng))
         while not lanczos.is_done:
             lanczos.advance(self.solve(lanczos.vector))
         low, high = lanczos.largest_bounds()

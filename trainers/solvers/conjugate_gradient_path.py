@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skipbench.kernels.spectra.lanczos import EPSILON, ExtremeEigenvalues, Lanczos
+from skipbench.kernels.spectra.lanczos import EPSILON, ExtremeEigenvalues, Lanczos, random_start
 from skipbench.trainers.solvers.condition import smallest_bounds
 from skipbench.trainers.solvers.conjugate_gradient import ConjugateGradients, IndefiniteError, conjugate_gradients
 from skipbench.trainers.solvers.preconditioners import (
@@ -41,7 +41,7 @@ class _PathSolver:
         self._memory_bytes = memory_bytes
         self._rng = np.random.default_rng(problem.settings.seed)
         self._outputs = problem.outputs
-        self._lanczos = Lanczos(self._tiles.n, self._rng)
+        self._lanczos = Lanczos(random_start(self._tiles.n, self._rng))
         self._shifts = np.repeat(problem.shifts, self._outputs)
         self._iterations = np.zeros(len(self._shifts), dtype=np.int64)
 

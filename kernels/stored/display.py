@@ -17,15 +17,15 @@ LINE_SECONDS = 30.0
 
 
 @contextmanager
-def tile_progress(progress: TileProgress | bool) -> Iterator[TileProgress]:
-    """The callable itself; the default display for True, none for False."""
+def tile_progress(progress: TileProgress | bool, noun: str = "tiles") -> Iterator[TileProgress]:
+    """The callable itself; the default display for True, none for False. noun: what is counted."""
     if not isinstance(progress, bool):
         yield progress
         return
     if not progress:
         yield lambda done, total: None
         return
-    display = _Display(Console(stderr=True))
+    display = _Display(Console(stderr=True), noun)
     try:
         yield display
     finally:
@@ -35,8 +35,8 @@ def tile_progress(progress: TileProgress | bool) -> Iterator[TileProgress]:
 class _Display:
     """Shows itself with the first tile that ends after `QUIET_SECONDS`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, noun: str = "tiles") -> None:
+        self._console, self._noun = console, noun
         self._start = self._last_line = time.monotonic()
         self._done_before: int | None = None
         self._bar: Progress | None = None
@@ -51,7 +51,7 @@ class _Display:
             self._draw(done, total)
         elif done == total or self._last_line == self._start or now - self._last_line >= LINE_SECONDS:
             self._last_line = now
-            self._console.print(f"tiles: {done} of {total}, {self._left(done, total, now)} left", highlight=False)
+            self._console.print(f"{self._noun}: {done} of {total}, {self._left(done, total, now)} left", highlight=False)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -66,8 +66,14 @@ class _Display:
 
     def _draw(self, done: int, total: int) -> None:
         if self._bar is None:
-            columns = (TextColumn("tiles"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]} left"))
+            columns = (
+                TextColumn(self._noun),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]} left"),
+            )
             self._bar = Progress(*columns, console=self._console, transient=True)
-            self._bar.add_task("tiles", total=total, completed=done, left="")
+            self._bar.add_task(self._noun, total=total, completed=done, left="")
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done, left=self._left(done, total, time.monotonic()))

@@ -67,7 +67,7 @@ def ridge_path_from_store(
     gram: MatrixLike, cross: MatrixLike, labels: Any, ridges: Sequence[float], **options: Unpack[SolverOptions]
 ) -> list[StoredRidge]:
     """`ridge_from_store` at every ridge: the passes over both matrices are shared."""
-    classes, targets = _one_hot(labels)
+    classes, targets = one_hot_targets(labels)
     n_columns, n = matrix_shape(cross, "cross")[1], matrix_shape(gram, "gram")[0]
     if n_columns != n:
         raise SkipbenchError(f"cross has {n_columns} columns and gram {n} rows: both belong to the training points")
@@ -78,7 +78,7 @@ def ridge_path_from_store(
     ]
 
 
-def _one_hot(labels: Any) -> tuple[np.ndarray, Array]:
+def one_hot_targets(labels: Any) -> tuple[np.ndarray, Array]:
     """Classes and targets: 1 - 1/classes for the row's own class, -1/classes for the others, as `KernelRidge` has them."""
     values = np.asarray(labels.detach().cpu().numpy() if isinstance(labels, Tensor) else labels)
     if values.ndim != 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import resource
 import shlex
 from datetime import UTC, datetime
@@ -22,11 +23,18 @@ from skipbench.datasets import load
 from skipbench.datasets.preprocess import PerChannel, Standardise
 from skipbench.environment import current_environment, source
 from skipbench.kernels.cost import kernel_cost
+from skipbench.kernels.spectra import SpectrumEstimate
 from skipbench.results.record import Metric, PerformanceRecord
 from skipbench.results.store import ResultStore
 from skipbench.runner.progress import readable_seconds
 from skipbench.trainers.solvers.stored_study import StoredStudy, stored_study
 
+SPECTRUM_NUMBERS = (
+    ("effective_dimension", "effective dimension"),
+    ("label_condition_90", "label-weighted condition, 90 %"),
+    ("label_condition_99", "99 %"),
+    ("label_condition_99_9", "99.9 %"),
+)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -43,6 +51,7 @@ def gram(
     ridge: Annotated[float, typer.Option(help="Relative to tr(K)/n; nothing is chosen.")] = 1e-4,
     tile: Annotated[int, typer.Option(min=1, help="Side of a tile.")] = 1024,
     scheduler: Annotated[str | None, typer.Option(help="Dask: local, or the address of a scheduler.", metavar="local|ADDRESS")] = None,
+    spectrum: Annotated[bool, typer.Option("--spectrum", help="The spectrum of every Gram matrix, by 100 passes over its tiles.")] = False,
     results: Annotated[Path | None, typer.Option(help="Write a record of times and accuracies into this folder.", metavar="FOLDER")] = None,
 ) -> None:
     """Compute a Gram matrix in tiles on disk, and the test accuracy of ridge regression from it; after any interruption call it again."""
@@ -58,7 +67,8 @@ def gram(
         markup=False,
         soft_wrap=True,
     )
-    study = stored_study(arch, train, test, store=store, depths=depths, ridge=ridge, dtype=chosen, tile=tile, scheduler=scheduler)
+    options: dict[str, Any] = {"store": store, "depths": depths, "ridge": ridge, "dtype": chosen, "tile": tile, "scheduler": scheduler}
+    study = stored_study(arch, train, test, is_spectrum_wanted=spectrum, **options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     _print(study, peak)
     if results is not None:
@@ -71,7 +81,7 @@ def gram(
             "ridge": ridge,
             "tile": tile,
             "predicted_gram_seconds": cost.seconds,
-        }
+        } | ({"spectrum": True} if spectrum else {})
         ResultStore(results).write(_record(parameters, study, peak))
 
 
@@ -120,10 +130,37 @@ def _print(study: StoredStudy, peak: int) -> None:
             f"{each.seconds:.1f}",
         )
     console.print(table)
+    if any(each.spectrum is not None for each in study.accuracies):
+        console.print(_spectra(study))
     console.print(
         f"tiles of this call: Gram matrix {readable_seconds(study.gram_seconds)}, test rows {readable_seconds(study.cross_seconds)}; "
         f"peak memory {peak / 2**20:.0f} MiB"
     )
+
+
+def _spectra(study: StoredStudy) -> Table:
+    """What is known of every spectrum, with bounds."""
+    table = Table("kernel", "depth", *(title for _, title in SPECTRUM_NUMBERS), "decay exponent", box=None)
+    for each in study.accuracies:
+        if each.spectrum is not None:
+            numbers = _spectrum_numbers(each.spectrum)
+            decay = each.spectrum.decay
+            exponent = "-" if decay is None else f"{decay.exponent:.2f} [{decay.low:.2f}, {decay.high:.2f}]"
+            shown_ones = (_with_bounds(numbers[name]) if name in numbers else "-" for name, _ in SPECTRUM_NUMBERS)
+            table.add_row(each.kernel.upper(), str(each.depth), *shown_ones, exponent)
+    return table
+
+
+def _spectrum_numbers(spectrum: SpectrumEstimate) -> dict[str, tuple[float, float, float]]:
+    """Number, lower and upper bound, by name."""
+    dimension, labels = spectrum.effective_dimension, spectrum.label_conditions
+    found = {} if dimension is None else {"effective_dimension": (dimension.value, dimension.low, dimension.high)}
+    return found | {f"label_condition_{share}": (each.value, each.low, each.high) for share, each in labels.items()}
+
+
+def _with_bounds(number: tuple[float, float, float]) -> str:
+    value, low, high = number
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def gram_table(record: PerformanceRecord) -> str:
@@ -156,6 +193,10 @@ def _record(parameters: dict[str, Any], study: StoredStudy, peak: int) -> Perfor
             Metric(name=f"{name}_residual", value=each.residual, direction="lower"),
             Metric(name=f"{name}_condition_number", value=each.condition_number, direction="lower"),
         ]
+        for number, values in ({} if each.spectrum is None else _spectrum_numbers(each.spectrum)).items():
+            for value, bound in zip(values, ("", "_low", "_high"), strict=True):
+                if math.isfinite(value):
+                    metrics.append(Metric(name=f"{name}_{number}{bound}", value=value, direction="lower"))
     text = json.dumps({**parameters, "predicted_gram_seconds": None}, sort_keys=True)
     return PerformanceRecord(
         key=hashlib.sha256(text.encode()).hexdigest(),

@@ -14,13 +14,14 @@ from skipbench.trainers.solvers import spectrum_from_store
 
 def test_a_store_gives_the_spectrum_of_its_matrix_at_every_scaling(tmp_path):
     x = np.random.default_rng(0).normal(size=(90, 6))
+    labels = np.array(["no", "yes"])[np.arange(90) % 2]
     targets = np.eye(2)[np.arange(90) % 2] - 0.5
     gram = stored_kernel_matrices(ResMLP(depth=2), x, store=tmp_path / "gram", tile=32)[1]
     matrix = gram[:, :]
     for scaling in ("raw", "unit_diagonal"):
-        settings = {"ridge": 1e-2, "targets": targets, "scaling": scaling, "steps": 30}
-        found = spectrum_from_store(gram, **settings)
-        held = estimate_spectrum(lambda columns: matrix @ columns, np.diag(matrix), **settings)
+        settings = {"ridge": 1e-2, "scaling": scaling, "steps": 30}
+        found = spectrum_from_store(gram, labels, **settings)
+        held = estimate_spectrum(lambda columns: matrix @ columns, np.diag(matrix), targets=targets, **settings)
         assert found.condition_with_ridge.number == pytest.approx(held.condition_with_ridge.number, rel=1e-8)
         assert found.effective_dimension.value == pytest.approx(held.effective_dimension.value, rel=1e-8)
         assert found.label_conditions["99"].value == pytest.approx(held.label_conditions["99"].value, rel=1e-6)

@@ -127,7 +127,7 @@ def _run(
     for first in range(0, len(starts), together):
         group = [Lanczos(start, steps) for start in starts[first : first + together]]
         while active := [run for run in group if not run.is_done]:
-            products = times_matrix(np.hstack([run.vector for run in active]))
+            products = _product(times_matrix, np.hstack([run.vector for run in active]))
             for run, product in zip(active, products.T, strict=True):
                 run.advance(product[:, None])
             done += 1
@@ -135,6 +135,16 @@ def _run(
                 progress(done, total)
         runs += group
     return runs
+
+
+def _product(times_matrix: Callable[[Array], Array], columns: Array) -> Array:
+    products = np.asarray(times_matrix(columns), dtype=np.float64)
+    if products.shape != columns.shape or not np.isfinite(products).all():
+        found = f"shape {products.shape}" if products.shape != columns.shape else "NaN or infinity"
+        raise SkipbenchError(
+            f"estimate_spectrum: times_matrix took columns of shape {columns.shape} to {found}, but n rows stay n finite rows"
+        )
+    return products
 
 
 def _extremes(probes: Sequence[Lanczos], labels: Sequence[Lanczos]) -> ExtremeEigenvalues:
@@ -225,7 +235,7 @@ def _mean_off_diagonal(times_matrix: Callable[[Array], Array], diagonal: Array, 
     if n == 1:
         return 0.0
     ones = np.ones((n, 1)) if scaling == "unit_diagonal" else 1 / np.sqrt(diagonal)[:, None]
-    return float((ones.T @ times_matrix(ones)).item() - n) / (n * (n - 1))
+    return float((ones.T @ _product(times_matrix, ones)).item() - n) / (n * (n - 1))
 
 
 def _at_unit_diagonal(times_matrix: Callable[[Array], Array], diagonal: Array) -> Callable[[Array], Array]:

@@ -169,6 +169,14 @@ def test_a_diagonal_that_is_none_is_refused():
         estimate_spectrum(lambda columns: columns, [1.0, 0.0], scaling="unit_diagonal")
 
 
+@pytest.mark.parametrize(
+    ("product", "found"), [(lambda columns: columns[:, :1], r"shape \(5, 1\)"), (lambda columns: columns / 0, "NaN or")]
+)
+def test_a_product_that_is_none_is_refused(product, found):
+    with np.errstate(all="ignore"), pytest.raises(SkipbenchError, match=f"times_matrix took columns of shape .* to {found}"):
+        estimate_spectrum(product, np.ones(5))
+
+
 def test_eigenvectors_are_not_needed_but_agree():
     gram = with_eigenvalues(SPECTRA["one large"])
     found = estimated(gram, targets=eigensystem(gram).eigenvectors[:, -1].numpy(), steps=20)

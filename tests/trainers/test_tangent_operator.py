@@ -78,3 +78,11 @@ def test_the_spectrum_without_the_matrix_is_that_of_the_matrix(kind, scaling):
     assert found.condition_with_ridge.number == pytest.approx(exact.matrices[1].condition_number, rel=1e-6)
     assert found.label_conditions["90"].value == pytest.approx(exact.label_condition_90, rel=1e-6)
     assert found.double_constant_bound == pytest.approx(exact.double_constant_bound, rel=1e-8)
+
+
+def test_the_spectrum_of_a_network_in_float32_is_taken_in_float64():
+    network, x = example("vectors", n=20, width=40)
+    exact = np.linalg.eigvalsh(empirical_ntk(network.float(), x, dtype=torch.float64).numpy())
+    found = tangent_spectrum(network, x, probes=2)
+    assert found.condition.number == pytest.approx(exact[-1] / exact[0], rel=1e-8)
+    assert next(network.parameters()).dtype == torch.float32

@@ -27,6 +27,7 @@ from skipbench.results.statistics.censored_fits import (
     fit_line,
     has_line,
 )
+from skipbench.results.statistics.engine_times import by_one_engine
 
 Names = NDArray[np.object_]
 
@@ -82,7 +83,7 @@ class Contest:
 def study_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """The cells with iterations of gradient descent, with `group_name`, `kind` (plain, residual), `cluster` (data set, draw)."""
     cells = current_cells(frame)
-    cells = cells[cells["iterations_99"].notna() & (cells["status"] == "ok")].copy()
+    cells = by_one_engine(cells[cells["iterations_99"].notna() & (cells["status"] == "ok")]).copy()
     names = without_size(cells["dataset"].fillna("?"))
     # splits of one draw share their rows, so they are no independent witnesses
     cells["cluster"] = [f"{name}, {seed}" for name, seed in zip(names, cells["data_seed"], strict=True)]

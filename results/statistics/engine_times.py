@@ -34,14 +34,25 @@ class EngineTimes:
 
 def engine_times(frame: pd.DataFrame) -> list[EngineTimes]:
     """One for each suite, data set and engine that computed cells which the reference engine computed, too."""
-    cells = ok_cells(current_cells(frame))
-    settings = [json.loads(text) for text in cells["parameters"].fillna("{}")]
-    cells = cells.assign(engine=[each.pop("engine", None) for each in settings])
-    cells = cells.assign(rest=[json.dumps(each, sort_keys=True) for each in settings]).dropna(subset=["engine", "own_seconds"])
-    cells = cells.assign(place=joined(cells, [*_PLACE, "rest", "architecture_key"]))
+    cells = _placed(ok_cells(current_cells(frame))).dropna(subset=["engine", "own_seconds"])
     before = cells[cells["engine"] == BEFORE]
     pairs = before.merge(cells[cells["engine"] != BEFORE], on="place", suffixes=("_before", ""))
     return [_times(own) for _, own in pairs.groupby(["suite", "dataset_label", "engine"])]
+
+
+def by_one_engine(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells without those of the reference engine that another engine computed, too: they would count every kernel twice."""
+    placed = _placed(cells)
+    elsewhere = set(placed.loc[placed["engine"] != BEFORE, "place"])
+    return cells[~((placed["engine"] == BEFORE) & placed["place"].isin(elsewhere))]
+
+
+def _placed(cells: pd.DataFrame) -> pd.DataFrame:
+    """With the columns `engine`, None where the parameters name none, and `place`, equal for cells that differ in it alone."""
+    settings = [json.loads(text) for text in cells["parameters"].fillna("{}")]
+    cells = cells.assign(engine=[each.pop("engine", None) for each in settings])
+    cells = cells.assign(rest=[json.dumps(each, sort_keys=True) for each in settings])
+    return cells.assign(place=joined(cells, [*_PLACE, "rest", "architecture_key"]))
 
 
 def _times(pairs: pd.DataFrame) -> EngineTimes:

@@ -46,6 +46,20 @@ def sweep(make_cell, *, skips_help=2.0, by_labels=True, seeds=5, missed=()):
     return records_frame(cells)
 
 
+def test_a_cell_that_two_engines_computed_counts_once_and_one_that_only_the_reference_finished_too(make_cell):
+    def cell(engine, depth, status="ok"):
+        return make_cell(
+            architecture=CNN(depth, readout="tr"), parameters={"engine": engine}, iterations=(5, 9, 20), status=status, **IMAGE
+        )
+
+    frame = records_frame(
+        [cell("reference", 2), cell("fused", 2), cell("reference", 4), cell("reference", 8), cell("fused", 8, status="timeout")]
+    )
+    cells = study_cells(frame)
+    found = sorted(zip(cells["depth"], [text.count("fused") for text in cells["parameters"]], strict=True))
+    assert found == [(2, 1), (4, 0), (8, 0)]
+
+
 def test_iterations_that_follow_the_labels_have_slope_1_against_them_and_no_scatter(make_cell):
     fits = {(fit.group, fit.reduction, fit.predictor): fit for fit in study_fits(sweep(make_cell), draws=50)}
     whole = fits["NTK", "99", LABELS]

@@ -10,8 +10,10 @@ import torch
 
 from skipbench.architecture import MLP
 from skipbench.cli.gram import _inputs
+from skipbench.cli.gram_tables import spectrum_table
 from skipbench.kernels import kernel_matrices
 from skipbench.kernels.spectra import measure_spectrum
+from skipbench.results.record import PerformanceRecord
 
 ARCHITECTURE = json.dumps({"family": "MLP", "depth": 2})
 CALL = [
@@ -48,6 +50,8 @@ def test_the_record_holds_what_the_matrix_in_memory_says_and_the_second_call_com
         for share in ("90", "99", "99_9"):  # 70 rows end within 100 steps
             number = getattr(exact, f"label_condition_{share}")
             assert found[f"{name}_label_condition_{share}"] == pytest.approx(number, rel=1e-6)
+    table = spectrum_table(PerformanceRecord.model_validate(record)).splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == [f"| {kernel}, depth {depth}" for kernel in ("NNGP", "NTK") for depth in (1, 2)]
     tiles = {path: path.stat().st_mtime_ns for path in (tmp_path / "tiles").rglob("c/**/*") if path.is_file()}
     assert tiles
     again = command(*CALL, "--all-depths")

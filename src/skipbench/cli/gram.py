@@ -18,23 +18,17 @@ from rich.table import Table
 
 from skipbench.architecture import Architecture, architecture_from_dict
 from skipbench.checks import SkipbenchError, shown
+from skipbench.cli.gram_tables import spectra_on_screen, spectrum_numbers
 from skipbench.cli.terminal import make_console
 from skipbench.datasets import load
 from skipbench.datasets.preprocess import PerChannel, Standardise
 from skipbench.environment import current_environment, source
 from skipbench.kernels.cost import kernel_cost
-from skipbench.kernels.spectra import SpectrumEstimate
 from skipbench.results.record import Metric, PerformanceRecord
 from skipbench.results.store import ResultStore
 from skipbench.runner.progress import readable_seconds
 from skipbench.trainers.solvers.stored_study import StoredStudy, stored_study
 
-SPECTRUM_NUMBERS = (
-    ("effective_dimension", "effective dimension"),
-    ("label_condition_90", "label-weighted condition, 90 %"),
-    ("label_condition_99", "99 %"),
-    ("label_condition_99_9", "99.9 %"),
-)
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -131,52 +125,10 @@ def _print(study: StoredStudy, peak: int) -> None:
         )
     console.print(table)
     if any(each.spectrum is not None for each in study.accuracies):
-        console.print(_spectra(study))
+        console.print(spectra_on_screen(study))
     console.print(
         f"tiles of this call: Gram matrix {readable_seconds(study.gram_seconds)}, test rows {readable_seconds(study.cross_seconds)}; "
         f"peak memory {peak / 2**20:.0f} MiB"
-    )
-
-
-def _spectra(study: StoredStudy) -> Table:
-    """What is known of every spectrum, with bounds."""
-    table = Table("kernel", "depth", *(title for _, title in SPECTRUM_NUMBERS), "decay exponent", box=None)
-    for each in study.accuracies:
-        if each.spectrum is not None:
-            numbers = _spectrum_numbers(each.spectrum)
-            decay = each.spectrum.decay
-            exponent = "-" if decay is None else f"{decay.exponent:.2f} [{decay.low:.2f}, {decay.high:.2f}]"
-            shown_ones = (_with_bounds(numbers[name]) if name in numbers else "-" for name, _ in SPECTRUM_NUMBERS)
-            table.add_row(each.kernel.upper(), str(each.depth), *shown_ones, exponent)
-    return table
-
-
-def _spectrum_numbers(spectrum: SpectrumEstimate) -> dict[str, tuple[float, float, float]]:
-    """Number, lower and upper bound, by name."""
-    dimension, labels = spectrum.effective_dimension, spectrum.label_conditions
-    found = {} if dimension is None else {"effective_dimension": (dimension.value, dimension.low, dimension.high)}
-    return found | {f"label_condition_{share}": (each.value, each.low, each.high) for share, each in labels.items()}
-
-
-def _with_bounds(number: tuple[float, float, float]) -> str:
-    value, low, high = number
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
-
-
-def gram_table(record: PerformanceRecord) -> str:
-    """Accuracies in %, and condition numbers of K + ridge, kernel by depth, and what the computation took, in Markdown."""
-    values = {metric.name: metric.value for metric in record.metrics}
-    depths = sorted({int(name.split("_")[2]) for name in values if name.endswith("_accuracy")})
-    head = ["| at depth | " + " | ".join(str(depth) for depth in depths) + " |", "| --- |" + " ---: |" * len(depths)]
-    for kernel in ("nngp", "ntk"):
-        accuracies = (f"{values[f'{kernel}_depth_{depth}_accuracy']:.1f}" for depth in depths)
-        numbers = (f"{values[f'{kernel}_depth_{depth}_condition_number']:.2g}" for depth in depths)
-        head += [f"| {kernel.upper()}, test accuracy in % | " + " | ".join(accuracies) + " |"]
-        head += [f"| {kernel.upper()}, condition number with the ridge | " + " | ".join(numbers) + " |"]
-    n, m = record.parameters["n_train"], record.parameters["n_test"]
-    return "\n".join(head) + (
-        f"\n\n{n} training rows, all depths in one pass: {values['gram_seconds']:.0f} s for the Gram matrices, "
-        f"{values['cross_seconds']:.0f} s for {m} test rows; peak memory {values['peak_memory'] / 2**30:.1f} GiB, the data set included."
     )
 
 
@@ -193,7 +145,7 @@ def _record(parameters: dict[str, Any], study: StoredStudy, peak: int) -> Perfor
             Metric(name=f"{name}_residual", value=each.residual, direction="lower"),
             Metric(name=f"{name}_condition_number", value=each.condition_number, direction="lower"),
         ]
-        for number, values in ({} if each.spectrum is None else _spectrum_numbers(each.spectrum)).items():
+        for number, values in ({} if each.spectrum is None else spectrum_numbers(each.spectrum)).items():
             for value, bound in zip(values, ("", "_low", "_high"), strict=True):
                 if math.isfinite(value):
                     metrics.append(Metric(name=f"{name}_{number}{bound}", value=value, direction="lower"))

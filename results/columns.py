@@ -97,6 +97,7 @@ MEASURED_COLUMNS = {
     "kernel_accuracy": REAL,
     "kernel_loss": REAL,
     "network_loss": REAL,
+    "kept_pace": REAL,  # decades of training loss, measured / predicted by the kernel
     **{f"{source}_{name}": REAL for source in ("predicted", "start") for name in ("iterations_90", "iterations_99", "iterations_99_9")},
     "seconds": REAL,
     "own_seconds": REAL,  # without the phases that another cell paid for

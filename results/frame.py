@@ -15,11 +15,12 @@ import pandas as pd
 
 from skipbench.checks import SkipbenchError, shown_name, unknown_name
 from skipbench.results.columns import ACCURACIES, COLUMNS, COMMON_COLUMNS, KINDS, REAL, TEXT, TIME, Kind
-from skipbench.results.record import AnyRecord, CellRecord, ClaimRecord, Convergence, MatrixSpectrum
+from skipbench.results.record import AnyRecord, CellRecord, ClaimRecord, Convergence, KernelComparison, MatrixSpectrum
 from skipbench.results.store import ResultStore, StoreWarning
 
 Folder = str | os.PathLike[str]
 METRIC_NAMES = {"test_accuracy": "accuracy"}  # another name for the same column
+LEAST_LOSS = 1e-8  # of the first one: outputs in float32 are wrong by 1e-7 to 1e-5, and the loss is their square
 NOT_COUNTED_PHASES = ("warmup", "warm_up", "warm-up", "warm up")  # compilation and first calls say nothing about the method
 
 
@@ -228,7 +229,19 @@ def _kernel_comparison(record: CellRecord) -> dict[str, Any]:
         if predicted is not None
         for name, value in _iterations(predicted).items()
     }
-    return {**{name: getattr(compared, name) for name in names}, **iterations}
+    return {**{name: getattr(compared, name) for name in names}, "kept_pace": _kept_pace(record, compared), **iterations}
+
+
+def _kept_pace(record: CellRecord, compared: KernelComparison) -> float | None:
+    """Decades of training loss that the network lost by those that its kernel predicts; 1 is the kernel's pace.
+
+    At the last step at which both are above what float32 holds: beyond it a network that trains fast would seem slow.
+    """
+    measured = {point.step: point.loss for point in record.curve}
+    pairs = [(measured[point.step], point.loss) for point in compared.curve if point.step in measured]
+    shares = [(own / pairs[0][0], kernel / pairs[0][1]) for own, kernel in pairs[1:]] if pairs and min(pairs[0]) > 0 else []
+    held = [(own, kernel) for own, kernel in shares if own > LEAST_LOSS and LEAST_LOSS < kernel < 1]
+    return math.log(held[-1][0]) / math.log(held[-1][1]) if held else None
 
 
 def _costs(record: CellRecord) -> dict[str, Any]:

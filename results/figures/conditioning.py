@@ -87,7 +87,8 @@ def _bases(cells: pd.DataFrame) -> list[str]:
 
 
 def _draw_conditioning(axis: Axes, cells: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
-    if cells.empty:
+    numbers = cells[["condition_number", "double_constant_bound"]].to_numpy(dtype=float)
+    if not np.isfinite(numbers).any():
         axis.set_axis_off()
         return
     for variant, own in cells.groupby("variant", sort=True):

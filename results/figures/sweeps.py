@@ -65,6 +65,9 @@ def _deep_groups(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _draw_depths(axis: Axes, cells: pd.DataFrame, column: str) -> None:
     looks = variant_looks(cells["variant"])
+    if not np.isfinite(cells[column].astype(float)).any():  # no bound where rows are less alike than not at all, b < 0
+        axis.set_axis_off()
+        return
     for variant, own in cells.groupby("variant", sort=True):
         finite = own[np.isfinite(own[column].astype(float))]
         along = finite.groupby("depth")[column].agg(["median", "min", "max"])

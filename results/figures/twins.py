@@ -136,9 +136,8 @@ def _draw_drift(axis: Axes, cells: pd.DataFrame, tangents: pd.DataFrame) -> None
 
 
 def _draw_prediction(axis: Axes, cells: pd.DataFrame) -> None:
-    """Decades of loss that were lost after the last step, by those that the kernel predicts, against the drift. 1 is the kernel's pace."""
-    first = (1 - 1 / cells["classes"].to_numpy(dtype=float)) / 2  # the loss of f = 0
-    pace = np.log(cells["network_loss"].to_numpy(dtype=float) / first) / np.log(cells["kernel_loss"].to_numpy(dtype=float) / first)
+    """Decades of loss that were lost, by those that the kernel predicts, against the drift. 1 is the kernel's pace."""
+    pace = cells["kept_pace"].to_numpy(dtype=float)
     drift, kinds = cells["tangent_drift"].to_numpy(dtype=float), np.where(cells["residual"].fillna(False).astype(bool), "residual", "plain")
     for number, width in enumerate(sorted(cells["width"].dropna().unique())):
         for kind in ("plain", "residual"):

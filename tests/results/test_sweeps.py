@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from skipbench.architecture import CNN, ResCNN
-from skipbench.results.figures import depth_figure, learning_curve_figure
+from skipbench.results.figures import depth_figure, learning_curve_figure, svg_text
+from skipbench.results.figures.conditioning import conditioning_figure
 from skipbench.results.figures.sweeps import sized_cells, swept_depths
 from skipbench.results.site.report import render_report
 from skipbench.results.statistics.cells import current_cells
@@ -36,6 +38,16 @@ def test_a_depth_that_is_singular_is_left_out_of_its_line(make_cell, make_frame)
     ]
     (line,) = depth_figure(make_frame(cells)).axes[0].lines
     assert line.get_xdata().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("draw", [depth_figure, conditioning_figure])
+def test_a_sweep_that_is_singular_at_every_depth_leaves_its_panel_empty(draw, make_cell, make_frame):
+    cells = [
+        make_cell(architecture=CNN(depth, readout="tr"), input_shape=(1, 8, 8), condition_number=None, bound=None) for depth in (1, 2, 4)
+    ]
+    figure = draw(make_frame(cells))
+    assert not figure.axes[0].axison
+    assert "<svg" in svg_text(figure)  # a logarithmic axis without a number above 0 cannot be written
 
 
 def test_the_learning_curve_shows_means_over_draws(swept_cells, make_frame):

@@ -10,6 +10,7 @@ import pytest
 from skipbench.results import records_frame
 from skipbench.results.curves import read_curves
 from skipbench.results.figures import laziness_figure, loss_curves_figure, svg_text, width_study_figure
+from skipbench.results.record import CurvePoint
 from skipbench.results.site import write_report
 from skipbench.results.statistics.study import study_markdown
 from skipbench.results.statistics.width_study import width_slopes
@@ -70,8 +71,25 @@ def test_drift_is_drawn_by_width_and_the_pace_beside_it(twin_cells):
     ends = sorted(line.get_ydata()[-1] for line in drift.lines)
     assert ends[0] == pytest.approx(100 / 256, rel=0.1)
     assert ends[-1] == pytest.approx(100 / 16, rel=0.1)
-    first = (1 - 1 / 3) / 2  # of the loss, three classes; network and kernel end at 0.01 and 0.02
-    assert ratio.lines[0].get_ydata()[0] == pytest.approx(math.log(0.01 / first) / math.log(0.02 / first))
+    assert ratio.lines[0].get_ydata() == pytest.approx(1)  # both lose e^-1 in 20 steps
+
+
+@pytest.mark.parametrize(
+    ("own", "kernel", "pace"),
+    [
+        ([4.0, 0.4, 4e-5], [2.0, 0.02, 2e-7], 5 / 7),
+        ([4.0, 0.4, 4e-5, 4e-10], [2.0, 0.02, 2e-7, 2e-25], 5 / 7),  # float32 has ended
+        ([4.0, 8.0], [2.0, 0.2], math.log10(2.0) / -1),
+        ([4.0, 4e-12], [2.0, 2e-12], None),
+        ([4.0], [2.0], None),
+    ],
+)
+def test_the_pace_is_that_of_the_last_step_that_float32_can_tell(twin_cells, own, kernel, pace):
+    cell = twin_cells[0]
+    curves = [tuple(CurvePoint(step=step, loss=loss) for step, loss in enumerate(losses)) for losses in (own, kernel)]
+    compared = cell.kernel_comparison.model_copy(update={"curve": curves[1]})
+    frame = records_frame([cell.model_copy(update={"curve": curves[0], "kernel_comparison": compared})])
+    assert frame["kept_pace"].iloc[0] == (pytest.approx(pace) if pace is not None else pytest.approx(math.nan, nan_ok=True))
 
 
 def test_the_page_and_the_study_show_twins(twin_cells, tmp_path):

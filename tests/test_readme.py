@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from skipbench.benchmarks.peers.tables import peer_table
-from skipbench.cli.gram import gram_table
+from skipbench.cli.gram_tables import gram_table, spectrum_table
 from skipbench.results import load_records
 from skipbench.results.columns import KINDS
 from skipbench.results.frame import read_folders
@@ -21,7 +21,13 @@ from skipbench.results.statistics.tables import markdown_ranking
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RECORDS = ROOT / "results" / "records"
-UNRANKED = {"nightly", "peer", "peer-epyc", "gram"}  # the nightly's records are slices of the others', the others are times
+UNRANKED = {
+    "nightly",
+    "peer",
+    "peer-epyc",
+    "gram",
+    "gram-spectrum",
+}  # the nightly's records are slices of the others', the others are times
 STUDIES = ("convergence", "convergence-networks", "width-study", "cifar10-recipes", "uci-recipes", "engines", "cifar10-networks")
 RANKED_STUDIES = ("cifar10-networks",)  # the other studies compare no test accuracies: docs/SUITE/study.md has what they found
 SHOWN_SUITES = sorted(path.name for path in RECORDS.iterdir() if path.name not in {*UNRANKED, *STUDIES} - set(RANKED_STUDIES))
@@ -71,6 +77,12 @@ def test_the_speeds_beside_the_peer_are_those_of_the_committed_records():
 def test_the_large_gram_matrix_is_that_of_the_committed_record():
     (record,) = read_folders(RECORDS / "gram")
     assert region("gram") == gram_table(record)
+
+
+def test_the_spectrum_of_the_large_gram_matrix_is_that_of_the_committed_record():
+    (record,) = read_folders(RECORDS / "gram-spectrum")
+    shown = PAGES["results"].partition("<!-- spectrum: begin -->\n")[2].partition("\n<!-- spectrum: end -->")[0]
+    assert shown == spectrum_table(record)
 
 
 @pytest.mark.parametrize("suite", SHOWN_SUITES)

@@ -72,4 +72,4 @@ def spectrum_numbers(spectrum: SpectrumEstimate) -> dict[str, tuple[float, float
 
 def _with_bounds(number: tuple[float, float, float]) -> str:
     value, low, high = number
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+    return f"{value:.4g} [{low:.4g}, {high:.4g}]"
